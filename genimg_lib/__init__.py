@@ -1,0 +1,1 @@
+"""genimg: deep-learning image generation, demystified. The course's small shared library."""

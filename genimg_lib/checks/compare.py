@@ -1,0 +1,78 @@
+"""How a property compares what came with what was right, and says the difference in words."""
+
+from dataclasses import dataclass
+
+import torch
+
+from genimg_lib.checks.tools import CUT
+
+TOLERANCE = {torch.float32: (1e-4, 1e-5), torch.float64: (1e-6, 1e-8)}  # relative, absolute
+
+
+@dataclass(frozen=True)
+class Outcome:
+    passed: bool
+    message: str = ""
+
+
+def holds(condition, message: str) -> Outcome:
+    """Pass when the condition is true; else say `message`."""
+    return Outcome(bool(condition), "" if condition else message)
+
+
+def close(got, want, *, rtol=None, atol=None, dtype: bool = True) -> Outcome:
+    """Pass when `got` equals `want` up to rounding: kind first, then shape, then precision, then values.
+
+    want: a tensor or a number. A number of Python's passes for a 0-d tensor. dtype=False: precision is free.
+    """
+    want = torch.as_tensor(want)
+    kind = wrong_kind(got, want)
+    if kind:
+        return Outcome(False, kind)
+    precision = want.dtype if want.dtype in TOLERANCE else torch.float64
+    rtol, atol = rtol or TOLERANCE[precision][0], TOLERANCE[precision][1] if atol is None else atol
+    given, got = got, torch.as_tensor(got).detach().to(torch.float64)
+    want = want.detach().to(torch.float64)
+    if got.shape != want.shape:
+        return Outcome(False, f"expected shape {shape(want)}, got {shape(got)}")
+    lost = isinstance(given, torch.Tensor) and given.dtype == torch.float32 and precision == torch.float64
+    if dtype and lost and want.ndim:
+        return Outcome(False, "float64 went in and float32 came out: keep the dtype of the input")
+    if torch.isnan(got).any() and not torch.isnan(want).any():
+        return Outcome(False, f"got NaN in {int(torch.isnan(got).sum())} of {got.numel()} places")
+    if torch.isinf(got).any() and not torch.isinf(want).any():
+        return Outcome(False, f"got infinity in {int(torch.isinf(got).sum())} of {got.numel()} places")
+    wrong = ~torch.isclose(got, want, rtol=rtol, atol=atol, equal_nan=True)
+    if not wrong.any():
+        return Outcome(True)
+    at = tuple(wrong.nonzero()[0].tolist())
+    where = f" at {list(at)}, and wrong in {int(wrong.sum())} of {got.numel()} places" if at else ""
+    return Outcome(False, f"expected {want[at].item():.5g}, got {got[at].item():.5g}{where}")
+
+
+def wrong_kind(got, want) -> str:
+    """What is wrong with the kind of a value, or ""."""
+    if isinstance(got, str) and got == CUT:
+        return "you cut the graph: a detach, .data, no_grad or item() stands between the result and its input"
+    if got is None:
+        return "expected a tensor, got None: does every path return?"
+    if hasattr(got, "__next__"):
+        return "expected a tensor, got a generator: use return, not yield"
+    if type(got).__module__ == "numpy":
+        return "expected a torch.Tensor, got a numpy array: stay in torch, numpy cuts the graph"
+    if isinstance(got, bool | int | float):
+        return "" if want.ndim == 0 else f"expected a tensor of shape {shape(want)}, got a Python number"
+    if type(got) not in (torch.Tensor, torch.nn.Parameter):
+        return f"expected a torch.Tensor, got {type(got).__name__}"
+    if got.is_complex():
+        return "expected real numbers, got complex ones"
+    return ""
+
+
+def shape(x) -> str:
+    return str(tuple(x.shape)) if x.ndim else "() (a scalar)"
+
+
+def both(*outcomes: Outcome) -> Outcome:
+    """Pass when all pass; else the first failure."""
+    return next((outcome for outcome in outcomes if not outcome.passed), Outcome(True))

@@ -1,0 +1,249 @@
+"""A question in three parts — inputs, probe, verdict — and the judge that puts them together.
+
+*inputs* draws from the seed, *probe* calls the answer and returns plain arrays, the *properties* compare those arrays
+with what they compute themselves from the inputs. In a notebook all run in one process; the grader runs only the probe
+beside the answer, in a sandbox, so a probe may use its arguments, `torch`, `math` and `checks.tools` and nothing else.
+"""
+
+import difflib
+import hashlib
+import importlib
+import inspect
+import linecache
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from genimg_lib.checks.compare import Outcome
+from genimg_lib.checks.tools import run_probe
+from genimg_lib.checks.verdict import Property, Verdict
+
+NOTEBOOKS = {
+    "01_classical": "classical", "02_vae": "vae", "03_gan": "gan", "04_likelihood": "likelihood",
+    "05_diffusion": "diffusion", "06_evaluation": "evaluation", "07_editing_and_systems": "editing",
+    "08_debug_vae": "debug_vae", "09_debug_gan": "debug_gan",
+}  # fmt: skip
+QUESTIONS: dict[str, "Question"] = {}
+
+
+class Draw:
+    """Random inputs from a seed: the same numbers in float32 and float64."""
+
+    def __init__(self, seed: int, key: str, dtype: torch.dtype):
+        digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
+        self.generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+        self.dtype = dtype
+
+    def __call__(self, *shape: int) -> torch.Tensor:
+        """Standard normal numbers."""
+        return torch.randn(*shape, generator=self.generator, dtype=torch.float64).to(self.dtype)
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        u = torch.rand(*shape, generator=self.generator, dtype=torch.float64)
+        return (low + (high - low) * u).to(self.dtype)
+
+    def integers(self, low: int, high: int, *shape: int) -> torch.Tensor:
+        """int64 numbers in [low, high)."""
+        return torch.randint(low, high, shape, generator=self.generator)
+
+    def integer(self, low: int, high: int) -> int:
+        """One int in [low, high)."""
+        return int(self.integers(low, high, 1))
+
+
+class CaseRaised(Exception):
+    """A property looked at a case in which the answer raised."""
+
+
+class Replies:
+    """What the probe returned: `got["case"]["name"]`; a case that raised raises CaseRaised when looked at."""
+
+    def __init__(self, replies: dict):
+        self.replies = replies
+
+    def __getitem__(self, case: str) -> dict:
+        reply = self.replies[case]
+        if "raised" in reply:
+            raise CaseRaised(describe(reply))
+        return reply["got"]
+
+
+def describe(reply: dict) -> str:
+    at = f" at `{reply['line']}`" if reply["line"] else ""
+    return f"your answer raised {reply['raised']}: {reply['message'] or '(no message)'}{at}"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One named, weighted property: `test(self, got, given) -> Outcome`."""
+
+    name: str
+    weight: float
+    cause: str
+    test: Callable
+
+
+def prop(name: str, weight: float = 1, cause: str = ""):
+    """Mark a method as a property. `cause`: the likeliest mistake behind a failure, said to the learner."""
+
+    def mark(test):
+        test.rule = Rule(name, weight, cause, test)
+        return test
+
+    return mark
+
+
+UNCHANGED = Rule("leaves its inputs alone", 0.5, "write to a new tensor: += and names ending in _ work in place", None)
+
+
+@dataclass
+class Question:
+    """One exercise: what it asks (in its notebook), how it is judged (here)."""
+
+    id: str
+    notebook: str
+    points: float
+    title: str
+    read: str
+    hints: tuple[str, str, str]
+    spec: object
+    rules: list[Rule] = field(default_factory=list)
+    untouched: str = ""  # digest of the cell as handed out, where that cell is flawed code instead of a stub
+
+    def inputs(self, seed: int, dtype: torch.dtype) -> dict:
+        return self.spec.inputs(Draw(seed, self.id, dtype))
+
+
+def question(id: str, *, points: float, title: str, read: str, hints, mutates: bool = False, untouched: str = ""):
+    """Register the class below as a question's check.
+
+    read: the page that teaches it, such as "notebooks/vae". mutates: the answer works in place by its contract.
+    untouched: `digest` of the handed-out cell, where that is flawed code to repair. hints: three, none ends in the code.
+    """
+
+    def register(cls):
+        if len(hints) != 3:
+            raise ValueError(f"{id}: expected three hints, got {len(hints)}")
+        rules = [value.rule for value in vars(cls).values() if hasattr(value, "rule")]
+        if not mutates:
+            rules.append(UNCHANGED)
+        module = cls.__module__.rsplit(".", 1)[-1]
+        notebook = next(name for name, m in NOTEBOOKS.items() if m == module)
+        QUESTIONS[id] = Question(id, notebook, points, title, read, tuple(hints), cls(), rules, untouched)
+        return cls
+
+    return register
+
+
+def load_all() -> dict[str, Question]:
+    """Every question of every notebook, by id."""
+    for module in NOTEBOOKS.values():
+        importlib.import_module(f"genimg_lib.checks.{module}")
+    return QUESTIONS
+
+
+def find(id: str) -> Question:
+    load_all()
+    if id not in QUESTIONS:
+        near = difflib.get_close_matches(str(id), QUESTIONS, 1, 0)
+        raise ValueError(f"no question {id!r}; did you mean {near[0]!r}? There are {len(QUESTIONS)} questions")
+    return QUESTIONS[id]
+
+
+def run_here(question: Question, answer, given: dict) -> dict:
+    """Run the probe in this process."""
+    return run_probe(type(question.spec).probe, answer, given)
+
+
+def judge(question: Question, answer, seed: int = 0, run=run_here) -> Verdict:
+    """The verdict on one answer, in float32 and in float64. `run(question, answer, given)` plays the probe."""
+    if answer is None or not callable(answer):
+        kind = type(answer).__name__
+        message = f"expected a function or a class, got {kind}: pass its name, without brackets"
+        return Verdict.of(question, "error", [failed(rule, "not judged") for rule in question.rules], message)
+    passed, raised = {}, []
+    for dtype in (torch.float32, torch.float64):
+        given = question.inputs(seed, dtype)
+        replies = run(question, answer, given)
+        errors = [reply for reply in replies.values() if "raised" in reply]
+        if errors and all(reply["raised"] == "NotImplementedError" for reply in errors):
+            return Verdict.of(question, "not_started", [failed(rule, "") for rule in question.rules])
+        raised += errors
+        for rule in question.rules:
+            if rule is not UNCHANGED and passed.get(rule.name, (True,))[0]:
+                outcome = apply(rule, question.spec, Replies(replies), given)
+                where = "" if dtype == torch.float32 or outcome.passed else "in float64: "
+                passed[rule.name] = (outcome.passed, where + outcome.message)
+        if UNCHANGED in question.rules and passed.get(UNCHANGED.name, (True,))[0]:
+            changed = sorted({name for reply in replies.values() for name in reply.get("changed", ())})
+            passed[UNCHANGED.name] = (not changed, f"you changed {', '.join(changed)}" if changed else "")
+    if not any(ok for name, (ok, _) in passed.items() if name != UNCHANGED.name) and UNCHANGED.name in passed:
+        passed[UNCHANGED.name] = (False, passed[UNCHANGED.name][1] or "counts once another property passes")
+    properties = [
+        Property(rule.name, "pass" if passed[rule.name][0] else "fail", passed[rule.name][1], rule.weight, rule.cause)
+        for rule in question.rules
+    ]
+    status = "error" if raised else "pass" if all(p.status == "pass" for p in properties) else "fail"
+    return Verdict.of(question, status, properties, describe(raised[0]) if raised else "")
+
+
+def failed(rule: Rule, message: str) -> Property:
+    return Property(rule.name, "fail", message, rule.weight, rule.cause)
+
+
+def apply(rule: Rule, spec, got: Replies, given: dict) -> Outcome:
+    """One property on one run; what the answer returned may be anything, so nothing it causes may escape."""
+    try:
+        with torch.no_grad():
+            return rule.test(spec, got, given)
+    except CaseRaised as error:
+        return Outcome(False, str(error))
+    except Exception as error:
+        return Outcome(False, f"what came back could not be judged ({type(error).__name__}: {error})"[:300])
+
+
+def digest(source: str) -> str:
+    """A cell's fingerprint: blank lines, comments and trailing blanks do not count."""
+    lines = [line.rstrip() for line in source.splitlines()]
+    kept = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()
+
+
+def cell_of(answer) -> str:
+    """The source of the whole cell that defines a function or class; "" where Python does not keep it."""
+    code = getattr(answer, "__code__", None)
+    if code is None and inspect.isclass(answer):
+        code = next((f.__code__ for f in vars(answer).values() if inspect.isfunction(f)), None)
+    return "".join(linecache.getlines(code.co_filename)) if code is not None else ""
+
+
+def check(id: str, answer, seed: int = 0) -> Verdict:
+    """Judge an answer and show the verdict; raises only for an unknown id."""
+    question = find(id)
+    if question.untouched and digest(cell_of(answer)) == question.untouched:
+        return Verdict.of(question, "not_started", [failed(rule, "") for rule in question.rules])
+    try:
+        return judge(question, answer, seed)
+    except KeyboardInterrupt:
+        rules = [failed(rule, "not judged") for rule in question.rules]
+        return Verdict.of(question, "timeout", rules, "you interrupted it: look for a loop that never ends")
+
+
+_shown: dict[str, int] = {}
+
+
+def hint(id: str, step: int | None = None) -> str:
+    """The next hint of three, or hint number `step`; returns nothing but its text, ready to read."""
+    question = find(id)
+    _shown[id] = min(_shown.get(id, 0) + 1, 3) if step is None else step
+    if _shown[id] not in (1, 2, 3):
+        raise ValueError(f"expected a hint from 1 to 3, got {step}")
+    return Text(f"Hint {_shown[id]} of 3. {question.hints[_shown[id] - 1]}")
+
+
+class Text(str):
+    """A sentence that a notebook shows without quotes."""
+
+    def __repr__(self):
+        return str(self)
