@@ -1,0 +1,89 @@
+"""What this book's site needs beyond Jupyter Book: nothing from other hosts, and a mark on pages to come.
+
+* MathJax 3.2.2 comes from the PyPI package sphinx-mathjax-offline, is checked, and is copied into the site.
+* The scripts that a page would fetch elsewhere, or does not need, are taken out of the HTML.
+* `coming: true` in a page's front matter puts "soon" beside its title in the table of contents.
+* The address of the site is `html.baseurl` in _config.yml, or GENIMG_BASEURL in the environment.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from importlib.metadata import distribution
+from pathlib import Path
+
+from sphinx.errors import ExtensionError
+
+MATHJAX = "sphinx-mathjax-offline"
+# sha256 of MathJax 3.2.2's es5/tex-chtml.js: the same file in this package and in npm's mathjax@3.2.2.
+MATHJAX_SHA256 = "0a6ded5abbce13331658dd239f34382abd06492c74b71b61e8caa8112ec55fa5"
+MATHJAX_PARTS = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
+
+# The theme ships Font Awesome twice: as web fonts, which its style sheet uses, and as 1.5 MB of script.
+UNWANTED = re.compile(
+    r"""<script[^>]*src="[^"]*(?:fontawesome\.js|sphinx-thebe\.js|thebe@)[^"]*"[^>]*>\s*</script>\s*"""
+    r"""|<script>\s*(?:const|let|var)\s+(?:THEBE_JS_URL|thebe_selector)\b.*?</script>\s*"""
+    r"""|<script[^>]*type="text/x-thebe-config"[^>]*>.*?</script>\s*"""
+    r"""|<link[^>]*href="[^"]*sphinx-thebe\.css[^"]*"[^>]*>\s*"""
+    r"""|<!-- So that users can add custom icons -->\s*""",
+    re.DOTALL,
+)
+
+
+def set_address(app, config):
+    """One address for canonical links, previews and the sitemap."""
+    address = os.environ.get("GENIMG_BASEURL") or config.html_baseurl
+    config.html_baseurl = config.ogp_site_url = address.rstrip("/") + "/"
+    config.mathjax_path = "mathjax/tex-chtml.js"
+
+
+def copy_mathjax(app):
+    """Copy MathJax into the site; refuse a file that is not the one this book was tested with."""
+    source = Path(distribution(MATHJAX).locate_file(f"{MATHJAX}/static/mathjax"))
+    found = hashlib.sha256((source / "tex-chtml.js").read_bytes()).hexdigest()
+    if found != MATHJAX_SHA256:
+        raise ExtensionError(f"{source / 'tex-chtml.js'} has sha256 {found}, expected {MATHJAX_SHA256}: reinstall {MATHJAX}")
+    target = Path(app.outdir) / "_static" / "mathjax"
+    for part in MATHJAX_PARTS:
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source / part, target / part)
+
+
+def clean_pages(app):
+    """Take the unwanted scripts out of every page, and mark the links to pages that are still to come."""
+    out = Path(app.outdir)
+    coming = {doc for doc, meta in app.env.metadata.items() if meta.get("coming")}
+    urls = {app.builder.get_target_uri(doc).removesuffix(".html").rsplit("/", 1)[-1] for doc in coming}
+    link = re.compile(r'<a class="reference internal" href="([^"#]*/)?([\w-]+)\.html">')
+
+    def mark(match):
+        return match[0].replace("reference internal", "reference internal coming") if match[2] in urls else match[0]
+
+    for page in out.rglob("*.html"):
+        if "_static" in page.parts:
+            continue
+        before = page.read_text(encoding="utf-8")
+        after = UNWANTED.sub("", before)
+        head, start, rest = after.partition('<nav class="bd-links')
+        nav, end, body = rest.partition("</nav>")
+        after = head + start + link.sub(mark, nav) + end + body
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+    for name in ("fontawesome.js", "fontawesome.js.map", "bootstrap.js.map", "pydata-sphinx-theme.js.map"):
+        (out / "_static" / "scripts" / name).unlink(missing_ok=True)
+
+
+def finish(app, error):
+    if error is None and app.builder.format == "html":
+        copy_mathjax(app)
+        clean_pages(app)
+
+
+def setup(app):
+    app.connect("config-inited", set_address, priority=900)
+    app.connect("build-finished", finish, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
