@@ -1,0 +1,350 @@
+"""Comic and manga faces: drawn once from DiceBear's styles, kept in checksummed files, read back in a moment.
+
+A face is decided by (style, size, split, number) alone, so the same call gives the same pixels on every
+machine with the same versions of the drawing libraries. No torch is imported here: workers start in a blink.
+"""
+
+import hashlib
+import importlib.metadata
+import importlib.resources
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import platformdirs
+from PIL import Image
+from tqdm import tqdm
+
+SHARD = 1_000  # pictures in a file: the most that a cut-off render loses on one core
+FORMAT = 1  # raise it when the same call would give other pixels or labels
+OVERSAMPLE = 4  # draw at four times the size, then average: cleaner lines than drawing small
+POOL_FROM = 200  # fewer pictures than this are drawn here: starting workers would take longer
+TEST_SHARE = 0.2  # the share of all possible faces that belongs to the test split
+NONE = "none"
+
+HAIR = {
+    "#0e0e0e": "black", "#e5d7a3": "platinum", "#b9a05f": "blonde", "#796a45": "ash brown",
+    "#85c2c6": "light blue", "#6a4e35": "brown", "#562306": "dark brown", "#afafaf": "grey",
+    "#3eac2c": "green", "#dba3be": "pink", "#592454": "purple", "#ac6511": "caramel",
+    "#cb6820": "ginger", "#ab2a18": "red",
+}  # fmt: skip
+SKIN = {"#f2d3b1": "light", "#ecad80": "tan", "#9e5622": "brown", "#763900": "dark"}
+
+
+class Look(NamedTuple):
+    """How one data set is drawn."""
+
+    style: str  # DiceBear's name of the style
+    channels: int
+    size: int  # pixels a side when none is asked for
+    train: int  # pictures when none are asked for
+    test: int
+    components: tuple  # attribute names of the parts, in column order
+    colours: dict  # attribute name -> {hex: readable name}
+    groups: dict  # attribute name -> the component whose variants ("long07", "sad03") carry it as a prefix
+
+
+LOOKS = {
+    "comic": Look(
+        "adventurer", 3, 32, 8_000, 2_000,
+        ("hair", "eyes", "eyebrows", "mouth", "glasses", "details", "earrings"),
+        {"hair_color": HAIR, "skin_color": SKIN}, {"hair_length": "hair"},
+    ),
+    "manga": Look(
+        "lorelei", 1, 28, 5_000, 1_000,
+        ("hair", "head", "eyes", "eyebrows", "nose", "mouth", "glasses", "beard", "freckles", "earrings",
+         "hair_accessories"),
+        {}, {"mood": "mouth"},
+    ),
+}  # fmt: skip
+
+
+def say(message):
+    """Tell the user on stderr. Not a warning: the pictures that follow are right all the same."""
+    print(f"genimg: {message}", file=sys.stderr)
+
+
+def camel(name):
+    """hair_accessories -> hairAccessories, DiceBear's spelling."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+# ---------------------------------------------------------------------------------------------- one face
+@cache
+def definition(style):
+    """The style's own description: every part, every variant, every colour."""
+    file = importlib.resources.files("dicebear_styles").joinpath(f"{style}.json")
+    return json.loads(file.read_text("utf-8"))
+
+
+@cache
+def _style(style):
+    from dicebear import Style
+
+    return Style(definition(style))
+
+
+@cache
+def attributes(name):
+    """dict: attribute -> all its values, read from the style: labels do not depend on what was drawn.
+
+    A part that may be missing has "none" as its value 0; so has hair_color, for bald heads. Colours have
+    readable names where HAIR and SKIN know them, and their hex code otherwise.
+    """
+    look, parts = LOOKS[name], definition(LOOKS[name].style)["components"]
+    found = {}
+    for part in look.components:
+        optional = parts[camel(part)].get("probability", 100) < 100
+        found[part] = ((NONE,) if optional else ()) + tuple(parts[camel(part)]["variants"])
+    for colour, readable in look.colours.items():
+        of = colour.removesuffix("_color")
+        values = definition(look.style)["colors"][of]["values"]
+        wearers = parts.get(of, {"variants": {}})["variants"].values()
+        bare = any(f'"name": "{of}"' not in json.dumps(wearer) for wearer in wearers)
+        found[colour] = ((NONE,) if bare else ()) + tuple(readable.get(value, value) for value in values)
+    for group, part in look.groups.items():
+        found[group] = tuple(sorted({value.rstrip("0123456789") for value in found[part]}))
+    return found
+
+
+def labels(name, options):
+    """One integer an attribute, from the options that DiceBear resolved for a face."""
+    look, row = LOOKS[name], []
+    for attribute, values in attributes(name).items():
+        if attribute in look.groups:
+            value = options[camel(look.groups[attribute]) + "Variant"].rstrip("0123456789")
+        elif attribute in look.colours:
+            code = options.get(camel(attribute), [NONE])[0]
+            value = look.colours[attribute].get(code, code)
+        else:
+            value = options.get(camel(attribute) + "Variant", NONE)
+        row.append(values.index(value))
+    return row
+
+
+def design(name, split, number):
+    """(svg, labels) of face `number` of a split.
+
+    The labels themselves say which split a face belongs to, so no test face is ever drawn for training,
+    however many are asked for: seeds are tried in turn until one falls on the right side.
+    """
+    from dicebear import Avatar
+
+    for attempt in range(10_000):
+        face = Avatar(_style(LOOKS[name].style), {"seed": f"{name}-{split}-{number}-{attempt}"}).to_json()
+        row = labels(name, face["options"])
+        draw = int.from_bytes(hashlib.sha256(repr(row).encode()).digest()[:4], "big") / 2**32
+        if (draw < TEST_SHARE) == (split == "test"):
+            return face["svg"], row
+    raise RuntimeError(f"no {split} face in 10,000 seeds: {LOOKS[name].style!r} has too few variants")
+
+
+def box_shrink(picture, factor):
+    """Average every factor x factor block: (H, W, C) uint8 -> (H / factor, W / factor, C) uint8."""
+    height, width, channels = picture.shape
+    blocks = picture.reshape(height // factor, factor, width // factor, factor, channels)
+    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+
+
+def draw(name, size, split, number):
+    """((C, size, size) uint8, labels) of one face, on white."""
+    import resvg_py
+
+    svg, row = design(name, split, number)
+    side = size * OVERSAMPLE
+    png = resvg_py.svg_to_bytes(
+        svg_string=svg, width=side, height=side, background="white", skip_system_fonts=True
+    )
+    mode = "RGB" if LOOKS[name].channels == 3 else "L"
+    picture = np.asarray(Image.open(io.BytesIO(png)).convert(mode)).reshape(side, side, -1)
+    return box_shrink(picture, OVERSAMPLE).transpose(2, 0, 1), row
+
+
+# ---------------------------------------------------------------------------------------------- shards
+@cache
+def version():
+    """What the pixels depend on besides the arguments."""
+    packages = ("dicebear-core", "dicebear-styles", "resvg_py")
+    return f"{FORMAT}; " + ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)
+
+
+def cache_folder():
+    """Where rendered pictures are kept: $GENIMG_CACHE, else the user's cache folder."""
+    return Path(os.environ.get("GENIMG_CACHE") or platformdirs.user_cache_dir("genimg", appauthor=False))
+
+
+def shard_path(folder, name, size, split, start):
+    return Path(folder) / "faces" / f"{name}-{size}" / f"{split}-{start:06d}.npz"
+
+
+def checksum(images, rows, stamp):
+    head = repr((stamp, images.shape, rows.shape)).encode()
+    return hashlib.sha256(head + images.tobytes() + rows.tobytes()).hexdigest()
+
+
+def write_shard(path, images, rows):
+    """Write beside the place, then rename: another reader sees the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            np.savez_compressed(
+                file, images=images, labels=rows, version=version(), sha256=checksum(images, rows, version())
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_shard(path, notice=say):
+    """(images, labels) of a shard, or None where there is none to be trusted: then it is drawn again."""
+    try:
+        with np.load(path, allow_pickle=False) as shard:
+            images, rows, stamp = shard["images"], shard["labels"], str(shard["version"])
+            expected = str(shard["sha256"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        notice(f"{path} cannot be read ({error}); drawing its pictures again")
+        return None
+    if stamp != version():
+        notice(f"{path} was drawn by other versions ({stamp}); drawing its pictures again")
+        return None
+    if checksum(images, rows, stamp) != expected:
+        notice(f"{path} does not match its checksum; drawing its pictures again")
+        return None
+    return images, rows
+
+
+def fill_shard(path, name, size, split, start, stop, tell=lambda count: None):
+    """Make the shard at `path` hold faces start..stop-1, keeping what it has. Returns (images, labels)."""
+    kept = read_shard(path, notice=lambda message: None)  # whoever ordered this has told the user
+    have = 0 if kept is None else len(kept[0])
+    faces = []
+    for number in range(start + have, stop):
+        faces.append(draw(name, size, split, number))
+        tell(1)
+    if not faces:
+        return kept
+    images, rows = np.stack([face[0] for face in faces]), np.array([face[1] for face in faces], np.uint8)
+    if kept is not None:
+        images, rows = np.concatenate([kept[0], images]), np.concatenate([kept[1], rows])
+    write_shard(path, images, rows)
+    return images, rows
+
+
+# ---------------------------------------------------------------------------------------------- many faces
+def worker(arguments):
+    """The child's main program: fill one shard and print a dot a picture."""
+    path, name, size, split, start, stop = arguments
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that still removes the half file
+
+    def tell(count):
+        sys.stdout.write("." * count)
+        sys.stdout.flush()
+
+    fill_shard(Path(path), name, int(size), split, int(start), int(stop), tell)
+
+
+def cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _in_pool(jobs, bar):
+    """Fill shards in child interpreters, one a core.
+
+    Children are started by command line rather than by multiprocessing, whose spawned children first import
+    the caller's main program again: that fails in a script without a __main__ guard, and on stdin.
+    """
+    code = "import sys; from genimg_lib._drawn import worker; worker(sys.argv[1:])"
+    places = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH")]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+    children, stopped = [], []
+
+    def run(job):
+        if stopped:
+            return None
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", code, *map(str, job)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
+        )  # fmt: skip
+        children.append(child)
+        said = b""
+        with child:
+            while chunk := child.stdout.read1():
+                bar.update(chunk.count(b"."))
+                said += chunk.lstrip(b".")
+        return (child.returncode, said.decode(errors="replace"))
+
+    with ThreadPoolExecutor(min(cores(), len(jobs))) as pool:
+        try:
+            ends = list(pool.map(run, jobs))
+        except BaseException:  # Ctrl-C too: leave no child behind, then let it pass
+            stopped.append(True)
+            for child in children:
+                child.terminate()
+            raise
+    for job, (status, said) in zip(jobs, ends, strict=True):
+        if status:
+            raise OSError(f"drawing {job[0]} failed with status {status}:\n{said.strip()[-2000:]}")
+
+
+def unwritable(folder):
+    """Why nothing can be written in `folder` (it is made where missing), or "" where all is well."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return str(error)
+
+
+def render(name, size, split, n):
+    """(images (n, C, size, size) uint8, labels (n, A) uint8): read from the cache, drawn where missing."""
+    folder, shards, missing = cache_folder(), {}, {}
+    for start in range(0, n, SHARD):
+        stop = min(start + SHARD, n)
+        kept = read_shard(shard_path(folder, name, size, split, start))
+        if kept is None or len(kept[0]) < stop - start:
+            missing[start] = stop - start - (0 if kept is None else len(kept[0]))
+        else:
+            shards[start] = kept
+    if missing:
+        problem = unwritable(folder)
+        if problem:
+            say(
+                f"the cache {folder} cannot be written ({problem}), so the pictures are drawn for this call"
+                " only; set GENIMG_CACHE to a folder of yours to keep them"
+            )
+        with tempfile.TemporaryDirectory(prefix="genimg-") if problem else nullcontext(folder) as place:
+            jobs = [
+                (shard_path(place, name, size, split, start), name, size, split, start, min(start + SHARD, n))
+                for start in missing
+            ]
+            total = sum(missing.values())
+            with tqdm(
+                total=total, desc=f"drawing {name} {size}x{size} ({split})", unit="face",
+                file=sys.stderr, disable=not sys.stderr.isatty(),
+            ) as bar:  # fmt: skip
+                if cores() > 1 and total >= POOL_FROM and sys.executable:
+                    _in_pool(jobs, bar)
+                # Read what the workers wrote; draw what is still missing (all of it, without workers).
+                for job in jobs:
+                    shards[job[4]] = fill_shard(*job, tell=bar.update)
+    images, rows = (np.concatenate([shards[start][k] for start in sorted(shards)])[:n] for k in (0, 1))
+    return images, rows
