@@ -1,6 +1,6 @@
 """How a property compares what came with what was right, and says the difference in words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,6 +13,11 @@ TOLERANCE = {torch.float32: (1e-4, 1e-5), torch.float64: (1e-6, 1e-8)}  # relati
 class Outcome:
     passed: bool
     message: str = ""
+    share: float | None = None  # of the property's weight, where there is more than all or nothing
+
+
+class Misfit(ValueError):
+    """A value that no property can look at; its message is for the learner."""
 
 
 def holds(condition, message: str) -> Outcome:
@@ -30,13 +35,14 @@ def close(got, want, *, rtol=None, atol=None, dtype: bool = True) -> Outcome:
     if kind:
         return Outcome(False, kind)
     precision = want.dtype if want.dtype in TOLERANCE else torch.float64
-    rtol, atol = rtol or TOLERANCE[precision][0], TOLERANCE[precision][1] if atol is None else atol
+    usual = TOLERANCE[precision]
+    rtol, atol = usual[0] if rtol is None else rtol, usual[1] if atol is None else atol
     given, got = got, torch.as_tensor(got).detach().to(torch.float64)
-    want = want.detach().to(torch.float64)
+    floating, want = want.is_floating_point(), want.detach().to(torch.float64)
     if got.shape != want.shape:
         return Outcome(False, f"expected shape {shape(want)}, got {shape(got)}")
     lost = isinstance(given, torch.Tensor) and given.dtype == torch.float32 and precision == torch.float64
-    if dtype and lost and want.ndim:
+    if dtype and lost and floating and want.ndim:
         return Outcome(False, "float64 went in and float32 came out: keep the dtype of the input")
     if torch.isnan(got).any() and not torch.isnan(want).any():
         return Outcome(False, f"got NaN in {int(torch.isnan(got).sum())} of {got.numel()} places")
@@ -47,7 +53,32 @@ def close(got, want, *, rtol=None, atol=None, dtype: bool = True) -> Outcome:
         return Outcome(True)
     at = tuple(wrong.nonzero()[0].tolist())
     where = f" at {list(at)}, and wrong in {int(wrong.sum())} of {got.numel()} places" if at else ""
-    return Outcome(False, f"expected {want[at].item():.5g}, got {got[at].item():.5g}{where}")
+    return Outcome(False, "expected {}, got {}".format(*said(want[at].item(), got[at].item())) + where)
+
+
+def said(a: float, b: float) -> tuple[str, str]:
+    """Two different numbers in so many digits that they look different."""
+    for digits in (5, 9):
+        pair = f"{a:.{digits}g}", f"{b:.{digits}g}"
+        if pair[0] != pair[1]:
+            return pair
+    return repr(a), repr(b)
+
+
+def tensor(got, shape_of=None) -> torch.Tensor:
+    """What came back, in float64, for a property of its own; a Misfit where it is no such tensor.
+
+    shape_of: a tensor, or a shape, that it must agree with.
+    """
+    want = torch.empty(getattr(shape_of, "shape", shape_of) or (1,))
+    kind = wrong_kind(got, want)
+    if kind:
+        raise Misfit(kind)
+    if shape_of is not None and got.shape != want.shape:
+        raise Misfit(f"expected shape {shape(want)}, got {shape(got)}")
+    if not torch.isfinite(got).all():
+        raise Misfit("got NaN or infinity")
+    return got.detach().to(torch.float64)
 
 
 def wrong_kind(got, want) -> str:
@@ -76,3 +107,18 @@ def shape(x) -> str:
 def both(*outcomes: Outcome) -> Outcome:
     """Pass when all pass; else the first failure."""
     return next((outcome for outcome in outcomes if not outcome.passed), Outcome(True))
+
+
+def explained(outcome: Outcome, got, mistakes: dict) -> Outcome:
+    """A failed comparison, with the known mistake that gives exactly this value, where there is one.
+
+    mistakes: {a clause that names the mistake: the value it leads to}.
+    """
+    if outcome.passed or not isinstance(got, torch.Tensor | float | int):
+        return outcome
+    got = torch.as_tensor(got).detach().to(torch.float64)
+    for clause, value in mistakes.items():
+        value = torch.as_tensor(value).detach().to(torch.float64)
+        if value.shape == got.shape and torch.allclose(got, value, rtol=1e-3, atol=1e-5, equal_nan=True):
+            return replace(outcome, message=f"{outcome.message}: {clause}")
+    return outcome

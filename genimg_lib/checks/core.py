@@ -1,13 +1,14 @@
 """A question in three parts — inputs, probe, verdict — and the judge that puts them together.
 
-*inputs* draws from the seed, *probe* calls the answer and returns plain arrays, the *properties* compare those arrays
-with what they compute themselves from the inputs. In a notebook all run in one process; the grader runs only the probe
-beside the answer, in a sandbox, so a probe may use its arguments, `torch`, `math` and `checks.tools` and nothing else.
+*inputs* draws from the seed, *probe* calls the answer and returns plain arrays, the *properties* compare
+those arrays with what they compute themselves from the inputs. In a notebook all run in one process; the
+grader runs only the probe beside the answer, in a sandbox, so a probe may use its arguments, `torch`, `math`
+and what its module imports from `checks.tools`, and nothing else.
 """
 
 import difflib
 import hashlib
-import importlib
+import importlib.util
 import inspect
 import linecache
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from genimg_lib.checks.compare import Outcome
+from genimg_lib.checks.compare import Misfit, Outcome
 from genimg_lib.checks.tools import run_probe
 from genimg_lib.checks.verdict import Property, Verdict
 
@@ -64,14 +65,22 @@ class Replies:
 
     def __getitem__(self, case: str) -> dict:
         reply = self.replies[case]
-        if "raised" in reply:
+        if "got" not in reply:
             raise CaseRaised(describe(reply))
         return reply["got"]
 
 
 def describe(reply: dict) -> str:
-    at = f" at `{reply['line']}`" if reply["line"] else ""
-    return f"your answer raised {reply['raised']}: {reply['message'] or '(no message)'}{at}"
+    what = f"{reply.get('raised')}: {reply.get('message') or '(no message)'}"
+    if reply.get("returned"):
+        return f"what your answer returned, {reply['returned']}, could not be used ({what})"
+    return f"your answer raised {what}" + (f" at `{reply['line']}`" if reply.get("line") else "")
+
+
+def untouched(replies: dict) -> bool:
+    """Every case met the stub. Torch raises NotImplementedError too, but never without a message."""
+    stub = ("NotImplementedError", "")
+    return all((reply.get("raised"), reply.get("message")) == stub for reply in replies.values())
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,8 @@ def prop(name: str, weight: float = 1, cause: str = ""):
     return mark
 
 
-UNCHANGED = Rule("leaves its inputs alone", 0.5, "write to a new tensor: += and names ending in _ work in place", None)
+IN_PLACE = "write to a new tensor: += and names ending in _ work in place"
+UNCHANGED = Rule("leaves its inputs alone", 0.5, IN_PLACE, None)
 
 
 @dataclass
@@ -110,16 +120,19 @@ class Question:
     spec: object
     rules: list[Rule] = field(default_factory=list)
     untouched: str = ""  # digest of the cell as handed out, where that cell is flawed code instead of a stub
+    takes_data: bool = False  # the answer is a value, such as a set, and no function or class
 
     def inputs(self, seed: int, dtype: torch.dtype) -> dict:
         return self.spec.inputs(Draw(seed, self.id, dtype))
 
 
-def question(id: str, *, points: float, title: str, read: str, hints, mutates: bool = False, untouched: str = ""):
+def question(id, *, points, title, read, hints, mutates=False, untouched="", takes_data=False):
     """Register the class below as a question's check.
 
-    read: the page that teaches it, such as "notebooks/vae". mutates: the answer works in place by its contract.
-    untouched: `digest` of the handed-out cell, where that is flawed code to repair. hints: three, none ends in the code.
+    read: the page that teaches it, such as "notebooks/vae". hints: three, none ends in the code.
+    mutates: the answer works in place by its contract.
+    untouched: `digest` of the handed-out cell, where that is flawed code to repair.
+    takes_data: the answer is a value; its probe raises a bare NotImplementedError for one not filled in.
     """
 
     def register(cls):
@@ -130,7 +143,8 @@ def question(id: str, *, points: float, title: str, read: str, hints, mutates: b
             rules.append(UNCHANGED)
         module = cls.__module__.rsplit(".", 1)[-1]
         notebook = next(name for name, m in NOTEBOOKS.items() if m == module)
-        QUESTIONS[id] = Question(id, notebook, points, title, read, tuple(hints), cls(), rules, untouched)
+        QUESTIONS[id] = Question(id, notebook, points, title, read, tuple(hints), cls(), rules, untouched,
+                                 takes_data)  # fmt: skip
         return cls
 
     return register
@@ -139,15 +153,17 @@ def question(id: str, *, points: float, title: str, read: str, hints, mutates: b
 def load_all() -> dict[str, Question]:
     """Every question of every notebook, by id."""
     for module in NOTEBOOKS.values():
-        importlib.import_module(f"genimg_lib.checks.{module}")
+        if importlib.util.find_spec(f"genimg_lib.checks.{module}"):
+            importlib.import_module(f"genimg_lib.checks.{module}")
     return QUESTIONS
 
 
 def find(id: str) -> Question:
-    load_all()
-    if id not in QUESTIONS:
-        near = difflib.get_close_matches(str(id), QUESTIONS, 1, 0)
-        raise ValueError(f"no question {id!r}; did you mean {near[0]!r}? There are {len(QUESTIONS)} questions")
+    """A question by its id; an unknown id is answered with the nearest one."""
+    if not isinstance(id, str) or id not in QUESTIONS and id not in load_all():
+        near = difflib.get_close_matches(str(id), load_all(), 1, 0)
+        meant = f"did you mean {near[0]!r}? There are {len(QUESTIONS)} questions"
+        raise ValueError(f"no question {id!r}; {meant}")
     return QUESTIONS[id]
 
 
@@ -157,32 +173,35 @@ def run_here(question: Question, answer, given: dict) -> dict:
 
 
 def judge(question: Question, answer, seed: int = 0, run=run_here) -> Verdict:
-    """The verdict on one answer, in float32 and in float64. `run(question, answer, given)` plays the probe."""
-    if answer is None or not callable(answer):
-        kind = type(answer).__name__
+    """The verdict on one answer, in float32 and float64. `run(question, answer, given)` plays the probe."""
+    if not question.takes_data and not callable(answer):
+        kind = "None" if answer is None else f"a {type(answer).__name__}"
         message = f"expected a function or a class, got {kind}: pass its name, without brackets"
         return Verdict.of(question, "error", [failed(rule, "not judged") for rule in question.rules], message)
     passed, raised = {}, []
     for dtype in (torch.float32, torch.float64):
         given = question.inputs(seed, dtype)
         replies = run(question, answer, given)
-        errors = [reply for reply in replies.values() if "raised" in reply]
-        if errors and all(reply["raised"] == "NotImplementedError" for reply in errors):
+        errors = [reply for reply in replies.values() if "got" not in reply]
+        if untouched(replies):
             return Verdict.of(question, "not_started", [failed(rule, "") for rule in question.rules])
         raised += errors
         for rule in question.rules:
             if rule is not UNCHANGED and passed.get(rule.name, (True,))[0]:
                 outcome = apply(rule, question.spec, Replies(replies), given)
                 where = "" if dtype == torch.float32 or outcome.passed else "in float64: "
-                passed[rule.name] = (outcome.passed, where + outcome.message)
+                passed[rule.name] = (outcome.passed, where + outcome.message, outcome.share)
         if UNCHANGED in question.rules and passed.get(UNCHANGED.name, (True,))[0]:
             changed = sorted({name for reply in replies.values() for name in reply.get("changed", ())})
-            passed[UNCHANGED.name] = (not changed, f"you changed {', '.join(changed)}" if changed else "")
-    if not any(ok for name, (ok, _) in passed.items() if name != UNCHANGED.name) and UNCHANGED.name in passed:
-        passed[UNCHANGED.name] = (False, passed[UNCHANGED.name][1] or "counts once another property passes")
+            passed[UNCHANGED.name] = not changed, f"you changed {', '.join(changed)}" if changed else "", None
+    others = [row[0] for name, row in passed.items() if name != UNCHANGED.name]
+    if UNCHANGED.name in passed and not any(others):
+        why = passed[UNCHANGED.name][1] or "counts once another property passes"
+        passed[UNCHANGED.name] = False, why, None
     properties = [
-        Property(rule.name, "pass" if passed[rule.name][0] else "fail", passed[rule.name][1], rule.weight, rule.cause)
+        Property(rule.name, "pass" if ok else "fail", message, rule.weight, rule.cause, share)
         for rule in question.rules
+        for ok, message, share in [passed[rule.name]]
     ]
     status = "error" if raised else "pass" if all(p.status == "pass" for p in properties) else "fail"
     return Verdict.of(question, status, properties, describe(raised[0]) if raised else "")
@@ -197,7 +216,7 @@ def apply(rule: Rule, spec, got: Replies, given: dict) -> Outcome:
     try:
         with torch.no_grad():
             return rule.test(spec, got, given)
-    except CaseRaised as error:
+    except (CaseRaised, Misfit) as error:
         return Outcome(False, str(error))
     except Exception as error:
         return Outcome(False, f"what came back could not be judged ({type(error).__name__}: {error})"[:300])
@@ -236,10 +255,11 @@ _shown: dict[str, int] = {}
 def hint(id: str, step: int | None = None) -> str:
     """The next hint of three, or hint number `step`; returns nothing but its text, ready to read."""
     question = find(id)
-    _shown[id] = min(_shown.get(id, 0) + 1, 3) if step is None else step
-    if _shown[id] not in (1, 2, 3):
+    step = min(_shown.get(id, 0) + 1, 3) if step is None else step
+    if step not in (1, 2, 3):
         raise ValueError(f"expected a hint from 1 to 3, got {step}")
-    return Text(f"Hint {_shown[id]} of 3. {question.hints[_shown[id] - 1]}")
+    _shown[id] = step
+    return Text(f"Hint {step} of 3. {question.hints[step - 1]}")
 
 
 class Text(str):

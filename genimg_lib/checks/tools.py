@@ -1,20 +1,57 @@
 """What a probe may lean on beside an answer: torch, this file, and nothing else of the library."""
 
 import contextlib
+import inspect
 import io
+import re
 import traceback
+import warnings
 
 import torch
 
 CUT = "cut graph"  # what `gradient` returns where autograd has lost the way back
 
 
-def gradient(scalar, *wrt):
-    """d(scalar)/d(wrt), one tensor each (zeros where unused), or CUT when no graph leads back."""
-    if not isinstance(scalar, torch.Tensor) or not scalar.requires_grad:
-        return CUT if len(wrt) == 1 else (CUT,) * len(wrt)
-    grads = torch.autograd.grad(scalar, wrt, retain_graph=True, create_graph=False, materialize_grads=True)
+def gradient(out, *wrt, along=None):
+    """d(sum of out)/d(wrt), one tensor each (zeros where unused), or CUT when no graph leads back.
+
+    along: weights of out's shape for that sum, where equal ones would hide a mistake.
+    out: anything an answer returned; what is no tensor has no graph.
+    """
+    lost = CUT if len(wrt) == 1 else (CUT,) * len(wrt)
+    if not isinstance(out, torch.Tensor) or not out.requires_grad:
+        return lost
+    total = (out * along).sum() if along is not None and out.shape == along.shape else out.sum()
+    grads = torch.autograd.grad(total, wrt, retain_graph=True, create_graph=False, materialize_grads=True)
     return grads[0] if len(wrt) == 1 else grads
+
+
+def parts(value, count: int) -> list:
+    """Two or more results, returned as a tuple or a list; what else came, and None for what is missing."""
+    found = list(value) if isinstance(value, tuple | list) else [value]
+    return found if len(found) >= count else found + [None] * (count - len(found))
+
+
+def number(value):
+    """A number of numpy's as Python's own; anything else as it is."""
+    plain = isinstance(value, torch.Tensor) or not hasattr(value, "item") or getattr(value, "shape", 0) != ()
+    return value if plain else value.item()
+
+
+class Critic(torch.nn.Module):
+    """A small critic for the probes, tanh(x @ first + bias) @ second over the flattened x: (B, 1), or (B,).
+
+    first: (n, h), bias: (h,), second: (h, 1); scores: True for a column (B, 1), False for (B,).
+    """
+
+    def __init__(self, first, bias, second, column: bool):
+        super().__init__()
+        self.first, self.bias, self.second = map(torch.nn.Parameter, (first, bias, second))
+        self.column = column
+
+    def forward(self, x):
+        score = torch.tanh(x.flatten(1) @ self.first + self.bias) @ self.second
+        return score if self.column else score[:, 0]
 
 
 class Bounded(io.StringIO):
@@ -26,40 +63,81 @@ class Bounded(io.StringIO):
         return len(text)
 
 
-def raised(error: BaseException, answer) -> dict:
-    """An answer's exception as plain data: its kind, its message, and the answer's own last line."""
-    frames = traceback.extract_tb(error.__traceback__)
-    code = getattr(answer, "__code__", None) or getattr(getattr(answer, "forward", None), "__code__", None)
-    own = [f for f in frames if code is not None and f.filename == code.co_filename]
-    line = own[-1].line if own else ""
-    return {"raised": type(error).__name__, "message": str(error)[:500], "line": line or ""}
+def raised(error: BaseException, answer, returned: list = ()) -> dict:
+    """An answer's exception as plain data: its kind, its message, and the answer's own last line.
+
+    returned: the kinds of what the answer had given back by then. With some, and no line of the answer in the
+    traceback, the probe could not use what came back; "returned" then says what that was.
+    """
+    methods = [f for f in vars(answer).values() if inspect.isfunction(f)] if inspect.isclass(answer) else []
+    functions = (answer, getattr(answer, "forward", None), *methods)
+    files = {f.__code__.co_filename for f in functions if hasattr(f, "__code__")}
+    own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files]
+    try:
+        message = re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", str(error))[:500]  # an address differs in every run
+    except Exception:  # an exception of the answer's own making need not know how to print itself
+        message = "(a message that cannot be printed)"
+    reply = {"raised": type(error).__name__, "message": message, "line": (own[-1].line or "") if own else ""}
+    if returned and not own:
+        reply["returned"] = "None" if returned[-1] is type(None) else returned[-1].__name__
+    return reply
 
 
 def copy(value):
-    """A tensor's clone; anything else as it is."""
-    return value.clone() if isinstance(value, torch.Tensor) else value
+    """Tensors cloned, also inside lists, tuples and dicts; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {name: copy(item) for name, item in value.items()}
+    return type(value)(map(copy, value)) if type(value) in (list, tuple) else value
+
+
+def watched(answer, returned: list):
+    """A function that notes the kind of everything it returns; a class or an object stays as it is."""
+    if not inspect.isfunction(answer):
+        return answer
+
+    def call(*args, **kwargs):
+        result = answer(*args, **kwargs)
+        returned.append(type(result))
+        return result
+
+    return call
 
 
 def run_probe(probe, answer, given: dict) -> dict:
-    """Run `probe(answer, **arguments)` once a case: {case: {"got": arrays, "changed": names} or what it raised}."""
+    """Run `probe(answer, **arguments)` a case: {case: {"got": arrays, "changed": names} or what it raised}.
+
+    What the answer prints or warns of is dropped, the random numbers it draws are the same in every run, and
+    the caller's own generator goes on as if nothing had happened.
+    """
     replies = {}
-    for case, arguments in given.items():
-        mine = {name: copy(value) for name, value in arguments.items()}
+    with contextlib.ExitStack() as stack:
         out = Bounded()
-        try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-                got = probe(answer, **mine)
-        except Exception as error:  # whatever an answer raises is its verdict, never the grader's crash
-            replies[case] = raised(error, answer)
-            continue
-        changed = [
-            name for name, value in arguments.items()
-            if isinstance(value, torch.Tensor) and not same(mine[name], value)
-        ]  # fmt: skip
-        replies[case] = {"got": got, "changed": changed}
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(out))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(torch.enable_grad())
+        torch.manual_seed(0)
+        for case, arguments in given.items():
+            mine, returned = copy(arguments), []
+            kept = dict(mine)
+            try:
+                got = probe(watched(answer, returned), **mine)
+                changed = [name for name, value in arguments.items() if not same(kept[name], value)]
+                replies[case] = {"got": got, "changed": changed}
+            except (Exception, SystemExit) as error:  # whatever an answer raises is its verdict, never ours
+                replies[case] = raised(error, answer, returned)
     return replies
 
 
 def same(a, b) -> bool:
-    """Equal bit for bit, NaN equal to NaN."""
-    return a.shape == b.shape and torch.equal(torch.nan_to_num(a.detach()), torch.nan_to_num(b.detach()))
+    """Equal bit for bit, NaN equal to NaN; what holds no tensor is not looked at."""
+    if isinstance(b, torch.Tensor):
+        alike = isinstance(a, torch.Tensor) and a.shape == b.shape and a.dtype == b.dtype
+        return alike and torch.equal(torch.nan_to_num(a.detach()), torch.nan_to_num(b.detach()))
+    if isinstance(b, dict):
+        return len(a) == len(b) and all(same(a[name], b[name]) for name in b)
+    return not isinstance(b, list | tuple) or (len(a) == len(b) and all(map(same, a, b)))

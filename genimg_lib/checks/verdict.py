@@ -19,11 +19,16 @@ class Property:
     message: str
     weight: float
     cause: str = ""
+    share: float | None = None  # of the weight; None: all of it or nothing
+
+    @property
+    def earned(self) -> float:
+        return self.weight * (self.share if self.share is not None else self.status == "pass")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an answer deserves and why. `repr` is the points alone; `print` shows the text; a notebook shows HTML."""
+    """What an answer deserves and why: `repr` is the points, `print` the text, a notebook shows HTML."""
 
     id: str
     title: str
@@ -37,13 +42,13 @@ class Verdict:
     @classmethod
     def of(cls, question, status: str, properties, message: str = "") -> "Verdict":
         weights = sum(p.weight for p in properties)
-        share = sum(p.weight for p in properties if p.status == "pass") / weights
+        share = sum(p.earned for p in properties) / weights
         score = 0.0 if status == "not_started" else round(share * question.points, 2)
         first = next((p for p in properties if p.status != "pass"), None)
         if not message and status == "fail":
             message = f"{first.name}: {first.message}"
-        return cls(question.id, question.title, status, score, float(question.points), message, tuple(properties),
-                   question.read)  # fmt: skip
+        return cls(question.id, question.title, status, score, float(question.points), message,
+                   tuple(properties), question.read)  # fmt: skip
 
     def to_dict(self) -> dict:
         """The question's entry in the machine-readable result."""
@@ -75,7 +80,7 @@ class Verdict:
 
     def _repr_html_(self):
         mark, words, colour = HEAD[self.status]
-        head = (f'<b style="color:{colour}">{mark} {escape(self.title)}</b> · {words} · '
+        head = (f'<b>{mark} {escape(self.title)}</b> · {words} · '
                 f"<b>{self.score:g}</b> of {self.max_score:g} points")  # fmt: skip
         body = ""
         if self.status in ("error", "timeout"):
