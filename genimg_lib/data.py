@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genimg_lib import _drawn, _files
+from genimg_lib import _drawn, _files, _shards
 
 WARM = (("comic", 32), ("manga", 28))  # what the notebooks draw on
 
@@ -49,10 +49,14 @@ SOURCES = {
         "Labeled Faces in the Wild (Huang et al. 2007), the subset shipped in scikit-image",
         "for research; no formal licence",
     ),
-    "textures": Source("brick, grass and gravel, 512x512, grey", "CC0Textures, in scikit-image", "CC0 1.0"),
+    "textures": Source(
+        "brick, grass and gravel, 512x512, grey",
+        "CC0Textures (brick, gravel) and linolafett (grass), shipped in scikit-image",
+        "CC0 1.0",
+    ),
     "photos": Source(
         "an astronaut, a cat and a cup of coffee, in colour",
-        "NASA; Stefan van der Walt; Rachel Michetti; in scikit-image",
+        "NASA (astronaut), Stefan van der Walt (cat), Rachel Michetti (coffee), shipped in scikit-image",
         "public domain; CC0 1.0",
     ),
     "fashion": Source(
@@ -124,8 +128,7 @@ def load(name, size=None, n=None, split="train"):
     x, y, attributes = _MAKERS[kind](rest or kind, size, n, split)
     if n is not None and n > len(x):
         raise ValueError(f"{name} has {len(x):,} pictures in its {split} split; n={n:,} is too many")
-    y = torch.from_numpy(np.ascontiguousarray(y[:n], np.int64))
-    return Dataset(name, _tensor(x[:n]), y, dict(attributes))
+    return Dataset(name, _tensor(x[:n]), torch.tensor(y[:n], dtype=torch.int64), dict(attributes))
 
 
 def warm():
@@ -143,8 +146,8 @@ def _nearest(word, names):
 def _tensor(x):
     """uint8 (N, C, H, W) -> float32 in [-1, 1]; float arrays (points) only become float32."""
     if x.dtype != np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(x, np.float32))
-    return torch.from_numpy(np.ascontiguousarray(x)).float().div_(127.5).sub_(1)
+        return torch.tensor(x, dtype=torch.float32)
+    return torch.tensor(x).float().div_(127.5).sub_(1)
 
 
 def _resized(x, size):
@@ -179,7 +182,7 @@ def _faces_drawn(name, size, n, split):
     if not 16 <= size <= 128:
         raise ValueError(f"{name} is drawn from 16 to 128 pixels a side; size={size} is outside")
     n = getattr(look, split) if n is None else n
-    return (*_drawn.render(name, size, split, n), _drawn.attributes(name))
+    return (*_shards.render(name, size, split, n), _drawn.attributes(name))
 
 
 @cache
