@@ -1,6 +1,6 @@
 """Build the website from the repository's root: every warning is an error, and every page must exist.
 
-    python book/build.py [--fresh] [--out FOLDER]     writes FOLDER/_build/html (FOLDER is the root by default)
+python book/build.py [--fresh] [--out FOLDER]     writes FOLDER/_build/html (default: the root)
 """
 
 import argparse
@@ -26,7 +26,9 @@ def pages(toc: dict) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fresh", action="store_true", help="start from nothing: a warm rebuild hides warnings")
+    parser.add_argument(
+        "--fresh", action="store_true", help="start from nothing: warm rebuilds hide warnings"
+    )
     parser.add_argument("--out", type=Path, default=ROOT, help="the folder that gets _build/")
     options = parser.parse_args()
     build = options.out.resolve() / "_build"

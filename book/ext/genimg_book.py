@@ -43,7 +43,9 @@ def copy_mathjax(app):
     source = Path(distribution(MATHJAX).locate_file(f"{MATHJAX}/static/mathjax"))
     found = hashlib.sha256((source / "tex-chtml.js").read_bytes()).hexdigest()
     if found != MATHJAX_SHA256:
-        raise ExtensionError(f"{source / 'tex-chtml.js'} has sha256 {found}, expected {MATHJAX_SHA256}: reinstall {MATHJAX}")
+        raise ExtensionError(
+            f"{source / 'tex-chtml.js'} has sha256 {found}, expected {MATHJAX_SHA256}: reinstall {MATHJAX}"
+        )
     target = Path(app.outdir) / "_static" / "mathjax"
     for part in MATHJAX_PARTS:
         (target / part).parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +63,7 @@ def clean_pages(app):
     link = re.compile(r'<a class="reference internal" href="([^"#]*/)?([\w-]+)\.html">')
 
     def mark(match):
-        return match[0].replace("reference internal", "reference internal coming") if match[2] in urls else match[0]
+        return match[0].replace("internal", "internal coming", 1) if match[2] in urls else match[0]
 
     for page in out.rglob("*.html"):
         if "_static" in page.parts:
