@@ -8,6 +8,7 @@ import hashlib
 import importlib.resources
 import io
 import json
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ class Look(NamedTuple):
     components: tuple  # attribute names of the parts, in column order
     colours: dict  # attribute name -> {hex: readable name}
     groups: dict  # attribute name -> the component whose variants ("long07", "sad03") carry it as a prefix
+    frame: str = ""  # x, y, width, height to show in the drawing's units; "" shows all
 
 
 LOOKS = {
@@ -50,7 +52,7 @@ LOOKS = {
         "lorelei", 1, 28, 5_000, 1_000,
         ("hair", "head", "eyes", "eyebrows", "nose", "mouth", "glasses", "beard", "freckles", "earrings",
          "hair_accessories"),
-        {}, {"mood": "mouth"},
+        {}, {"mood": "mouth"}, "54 0 868 868",  # the smallest square that holds every hair, beard and neck
     ),
 }  # fmt: skip
 
@@ -142,6 +144,8 @@ def draw(name, size, split, number):
     import resvg_py
 
     svg, row = design(name, split, number)
+    if LOOKS[name].frame:
+        svg = re.sub(r'viewBox="[^"]*"', f'viewBox="{LOOKS[name].frame}"', svg, count=1)
     side = size * OVERSAMPLE
     png = resvg_py.svg_to_bytes(
         svg_string=svg, width=side, height=side, background="white", skip_system_fonts=True

@@ -60,8 +60,10 @@ def _rgb(image):
 
 def square(image, size):
     """The largest centred square, resampled with antialiasing: (C, size, size) uint8."""
-    image = ImageOps.fit(image, (size, size), method=Image.Resampling.LANCZOS)
-    pixels = np.asarray(image)
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    image = image.crop((left, top, left + side, top + side))  # first, so that no pixel from outside leaks in
+    pixels = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS))
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 

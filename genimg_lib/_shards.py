@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from genimg_lib._drawn import draw
 
 SHARD = 1_000  # faces in a file: about eight seconds of one core, the most that a cut-off render loses
 FORMAT = 1  # raise it when the same call would give other pixels or labels
-POOL_FROM = 200  # fewer pictures than this are drawn here: starting workers would take longer
+POOL_FROM = 100  # fewer pictures than this are drawn here: starting workers would take longer
 
 
 def say(message):
@@ -59,6 +60,9 @@ def checksum(images, rows, stamp):
 def write_shard(path, images, rows):
     """Write beside the place, then rename: another reader sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for stale in path.parent.glob(f".{path.name}.*.part"):  # of a killed process: none writes for an hour
+        if time.time() - stale.stat().st_mtime > 3600:
+            stale.unlink(missing_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
@@ -75,7 +79,8 @@ def write_shard(path, images, rows):
 def read_shard(path, notice=say):
     """(images, labels) of a shard, or None where there is none to be trusted: then it is drawn again."""
     try:
-        with np.load(path, allow_pickle=False) as shard:
+        # Opened here, since np.load leaves the file open where it is no archive.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as shard:
             images, rows, stamp = shard["images"], shard["labels"], str(shard["version"])
             expected = str(shard["sha256"])
     except FileNotFoundError:
@@ -113,6 +118,8 @@ def fill_shard(path, name, size, split, start, stop, tell=lambda count: None):
 def worker(arguments):
     """The child's main program: fill one shard and print a dot a picture."""
     path, name, size, split, start, stop = arguments
+    # Where Jupyter is installed, dicebear's jsonschema builds a grammar for IRIs: two seconds for nothing.
+    sys.modules.setdefault("rfc3987_syntax", None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit that still removes the half file
 
     def tell(count):

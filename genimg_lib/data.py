@@ -168,12 +168,12 @@ def _padded(x, size):
 
 def _stratified(y, test_share, seed=0):
     """{"train": indices, "test": indices}: every class gives the same share, both in a fixed mixed order."""
-    mixed = np.argsort(np.random.default_rng(seed).random(len(y)), kind="stable")
+    choice, order = np.argsort(np.random.default_rng(seed).random((2, len(y))), axis=1, kind="stable")
     held = np.zeros(len(y), bool)
     for value in np.unique(y):
-        mine = mixed[y[mixed] == value]
+        mine = choice[y[choice] == value]
         held[mine[: round(test_share * len(mine))]] = True
-    return {"train": mixed[~held[mixed]], "test": mixed[held[mixed]]}
+    return {"train": order[~held[order]], "test": order[held[order]]}
 
 
 def _faces_drawn(name, size, n, split):
