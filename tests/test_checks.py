@@ -110,10 +110,17 @@ def a_function(id):
     return answers[0] if answers else pytest.skip("answered by a class: its own corpus holds the empty ones")
 
 
+def changes_things(id) -> bool:
+    """Whether the answer works in place by its contract, or takes nothing that it could change."""
+    return core.UNCHANGED not in QUESTIONS[id].rules
+
+
 @pytest.mark.parametrize("kind", [*NOTHING, "input", "none"])
 @pytest.mark.parametrize("id", ASKED)
 def test_nothing_for_nothing(id, kind):
     answer = a_function(id)
+    if changes_things(id):
+        pytest.skip("its work is a change, not a return value: its own corpus holds the empty ones")
     empty = {"input": an_input(answer), "none": lambda *args, **kwargs: None}
     empty |= {name: after(answer, change) for name, change in NOTHING.items()}
     verdict = judge(QUESTIONS[id], empty[kind])
@@ -195,7 +202,7 @@ def test_whatever_comes_gets_a_verdict_and_no_points(id, answer):
 @pytest.mark.parametrize("id", ASKED)
 def test_a_change_of_the_inputs_is_seen(id):
     answer = a_function(id)
-    if QUESTIONS[id].spec and core.UNCHANGED not in QUESTIONS[id].rules:
+    if changes_things(id):
         pytest.skip("works in place by its contract")
 
     def careless(*args, **kwargs):
@@ -258,7 +265,7 @@ def test_inputs_and_replies_are_plain(id):
 def test_inputs_come_from_the_seed_alone(id):
     first, again, other = (QUESTIONS[id].inputs(seed, torch.float32) for seed in (0, 0, 1))
     assert tools.same(first, again)
-    assert QUESTIONS[id].takes_data or not tools.same(first, other)
+    assert QUESTIONS[id].takes_data or repr(first) != repr(other)
 
 
 @pytest.mark.parametrize("id", IDS)
