@@ -227,7 +227,7 @@ def test_chapters_do_not_define_the_library_again(path):
 def toc_files(toc) -> list[str]:
     if isinstance(toc, dict):
         below = [entry for key in ("parts", "chapters", "sections") for entry in toc.get(key, [])]
-        return [toc["file"]] * ("file" in toc) + [name for entry in below for name in toc_files(entry)]
+        return [toc[key] for key in ("file",) if key in toc] + [name for e in below for name in toc_files(e)]
     return []
 
 
