@@ -70,10 +70,11 @@ def tensor(got, shape_of=None) -> torch.Tensor:
 
     shape_of: a tensor, or a shape, that it must agree with.
     """
-    want = torch.empty(getattr(shape_of, "shape", shape_of) or (1,))
+    want = torch.empty((1,) if shape_of is None else tuple(getattr(shape_of, "shape", shape_of)))
     kind = wrong_kind(got, want)
     if kind:
         raise Misfit(kind)
+    got = torch.as_tensor(got)
     if shape_of is not None and got.shape != want.shape:
         raise Misfit(f"expected shape {shape(want)}, got {shape(got)}")
     if not torch.isfinite(got).all():
@@ -116,7 +117,10 @@ def explained(outcome: Outcome, got, mistakes: dict) -> Outcome:
     """
     if outcome.passed or not isinstance(got, torch.Tensor | float | int):
         return outcome
-    got = torch.as_tensor(got).detach().to(torch.float64)
+    got = torch.as_tensor(got).detach()
+    if got.is_complex():
+        return outcome
+    got = got.to(torch.float64)
     for clause, value in mistakes.items():
         value = torch.as_tensor(value).detach().to(torch.float64)
         if value.shape == got.shape and torch.allclose(got, value, rtol=1e-3, atol=1e-5, equal_nan=True):

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import inspect
 import linecache
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -142,7 +143,7 @@ def question(id, *, points, title, read, hints, mutates=False, untouched="", tak
         if not mutates:
             rules.append(UNCHANGED)
         module = cls.__module__.rsplit(".", 1)[-1]
-        notebook = next(name for name, m in NOTEBOOKS.items() if m == module)
+        notebook = next(name for name, m in NOTEBOOKS.items() if module == m or module.startswith(m + "_"))
         QUESTIONS[id] = Question(id, notebook, points, title, read, tuple(hints), cls(), rules, untouched,
                                  takes_data)  # fmt: skip
         return cls
@@ -214,7 +215,8 @@ def failed(rule: Rule, message: str) -> Property:
 def apply(rule: Rule, spec, got: Replies, given: dict) -> Outcome:
     """One property on one run; what the answer returned may be anything, so nothing it causes may escape."""
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return rule.test(spec, got, given)
     except (CaseRaised, Misfit) as error:
         return Outcome(False, str(error))
