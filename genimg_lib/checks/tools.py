@@ -3,11 +3,13 @@
 import contextlib
 import inspect
 import io
+import operator
 import re
 import traceback
 import warnings
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 CUT = "cut graph"  # what `gradient` returns where autograd has lost the way back
 
@@ -52,6 +54,69 @@ class Critic(torch.nn.Module):
     def forward(self, x):
         score = torch.tanh(x.flatten(1) @ self.first + self.bias) @ self.second
         return score if self.column else score[:, 0]
+
+
+def whole_numbers(value):
+    """A list or tuple of ints (numpy's and 0-d tensors count) as a list of Python's; else what it is, in words."""
+    if not isinstance(value, list | tuple):
+        return "None" if value is None else type(value).__name__
+    found = [operator.index(item) if hasattr(item, "__index__") and not floating(item) else None for item in value]
+    return found if None not in found else "other things than ints"
+
+
+def floating(item) -> bool:
+    return isinstance(item, torch.Tensor) and (item.is_floating_point() or item.ndim > 0)
+
+
+class Noise(TorchDispatchMode):
+    """Inside, every normal number that torch draws, by whichever call, is its mean plus `value` deviations."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = value
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name = func._schema.name.removeprefix("aten::")
+        if name not in ("randn", "randn_like", "normal", "normal_", "normal_functional"):
+            return out
+        bound = {a.name: value for a, value in zip(func._schema.arguments, args, strict=False)} | (kwargs or {})
+        mean, std = (0.0, 1.0) if name.startswith("randn") else (bound.get("mean", 0.0), bound.get("std", 1.0))
+        return out.copy_(torch.as_tensor(mean + self.value * std, dtype=out.dtype))
+
+
+class Sizes(TorchDispatchMode):
+    """Notes the (height, width) of every result that is a batch of `batch` pictures, in the order they appear."""
+
+    def __init__(self, batch: int):
+        super().__init__()
+        self.batch, self.seen = batch, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.ndim == 4 and len(out) == self.batch:
+            if list(out.shape[2:]) not in self.seen:
+                self.seen.append(list(out.shape[2:]))
+        return out
+
+
+def redraw(module, std: float = 0.2):
+    """New random weights, biases and gains of any sign for a module, in place."""
+    with torch.no_grad():
+        for p in module.parameters():
+            p.normal_(0.0, std)
+
+
+def life(call, x, module) -> dict:
+    """What shows whether a network is one: a batch, the batch turned around, and the batch under other weights."""
+    with torch.no_grad():
+        got = dict(out=call(x), turned=call(x.flip(0)))
+        kept = [p.clone() for p in module.parameters()]
+        redraw(module)
+        got["redrawn"] = call(x)
+        for p, value in zip(module.parameters(), kept, strict=True):
+            p.copy_(value)
+    return got
 
 
 class Bounded(io.StringIO):
