@@ -1,0 +1,346 @@
+"""08 Debug the VAE: five programs that do not run, or run and do not learn."""
+
+import torch
+
+from genimg_lib.checks.compare import both, close, holds, tensor
+from genimg_lib.checks.core import prop, question
+from genimg_lib.checks.living import alive
+from genimg_lib.checks.tools import Noise, Sizes, gradient, life, parts, redraw
+
+BROKEN = "book/practice/broken_code"
+UNTOUCHED = {
+    "dbg_latent_heads": "",
+    "dbg_sampling_args": "",
+    "dbg_wire_decoder": "",
+    "dbg_decoder_size": "",
+    "dbg_missing_kl": "",
+}
+
+
+@question("dbg_latent_heads", points=2, title="Repair the encoder's heads", read=BROKEN,
+          untouched=UNTOUCHED["dbg_latent_heads"], hints=(
+    "Run it on a batch and read the first error. What does a Linear act on: which axis?",
+    "Look at the last lines. Which numbers may a mean be? Which may a log-variance be? And what does ReLU leave of "
+    "them?",
+    "How many different functions of the picture does the encoder compute, and how many should it?",
+))  # fmt: skip
+class LatentHeads:
+    """mu and logvar are two linear heads on one hidden layer   (Kingma & Welling 2014, app. C.2)"""
+
+    def inputs(self, draw):
+        return {"pictures": dict(x=draw.uniform(6, 1, 28, 28))}
+
+    def probe(answer, x):
+        encoder = answer().to(x.dtype).eval()
+        found = encoder(x)
+        both = lambda x: torch.cat(parts(encoder(x), 2)[:2], dim=1)  # noqa: E731
+        got = dict(count=len(parts(found, 2)), mu=parts(found, 2)[0], logvar=parts(found, 2)[1])
+        got |= life(both, x, encoder)
+        weights = [p for p in encoder.parameters() if p.requires_grad]
+        low, high, seen, own = [], [], torch.zeros(28, 28), torch.zeros(2)
+        for _ in range(16):
+            redraw(encoder)
+            x = x.detach().requires_grad_()
+            mu, logvar = parts(encoder(x), 2)[:2]
+            out = torch.cat([mu, logvar], dim=1).detach()
+            low.append(out.amin(0))
+            high.append(out.amax(0))
+            seen += gradient(out.new_tensor(1.0) * (mu.sum() + logvar.sum() * 0.7), x).abs().sum((0, 1))
+            pulls = [torch.cat([g.flatten() for g in torch.autograd.grad(
+                head.sum(), weights, retain_graph=True, materialize_grads=True)]) for head in (mu, logvar)]
+            own += torch.stack([((a != 0) & (b == 0)).sum() for a, b in (pulls, pulls[::-1])])
+        return got | dict(low=torch.stack(low).amin(0), high=torch.stack(high).amax(0), seen=seen, own=own)
+
+    def living(self, got):
+        count = got["pictures"]["count"]
+        shapes = [tensor(got["pictures"][name], (6, 2)) for name in ("mu", "logvar")]
+        return both(holds(count == 2 and shapes, f"expected two results (mu, logvar), got {count}"),
+                    alive(got["pictures"], (6, 4), "(mu, logvar)"))  # fmt: skip
+
+    @prop("mu and logvar, (B, 2) each", cause="flatten the picture, then one hidden layer, then a head for each")
+    def shapes(self, got, given):
+        return self.living(got)
+
+    @prop("any sign", 2, cause="no activation after the heads: a ReLU there forbids negative means, and every "
+          "variance "
+          "below 1")  # fmt: skip
+    def sign(self, got, given):
+        low, high = tensor(got["pictures"]["low"], (4,)), tensor(got["pictures"]["high"], (4,))
+        names = ("mu", "mu", "logvar", "logvar")
+        never = [f"{n} is never {s}" for s, bad in (("negative", low >= 0), ("positive", high <= 0))
+                 for n, b in zip(names, bad.tolist(), strict=True) if b]  # fmt: skip
+        return both(self.living(got), holds(not never, f"whatever the weights, {', '.join(dict.fromkeys(never))}"))
+
+    @prop("two separate heads", 2, cause="mu and logvar need weights of their own: two Linears, or one split in two")
+    def heads(self, got, given):
+        own = got["pictures"]["own"].tolist()
+        return both(self.living(got), holds(min(own) > 0, "every weight that moves mu moves logvar: they are one "
+        "head"))
+
+    @prop("the whole picture counts", cause="flatten all 28 x 28 pixels into one row a sample before the first Linear")
+    def whole(self, got, given):
+        share = (tensor(got["pictures"]["seen"], (28, 28)) > 0).double().mean().item()
+        return both(self.living(got), holds(share > 0.8, f"only {share:.0%} of the pixels have any influence"))
+
+
+@question("dbg_sampling_args", points=2, title="Repair the sampling layer", read=BROKEN,
+          untouched=UNTOUCHED["dbg_sampling_args"], hints=(
+    "Count the arguments that Lambda hands over, and the parameters that the function declares.",
+    "One name in it comes from another library and was never imported. What is its counterpart in torch?",
+    "The standard deviation is the root of the variance, and every number of z needs noise of its own.",
+))  # fmt: skip
+class SamplingArgs:
+    """z = mu + exp(logvar / 2) eps, eps ~ N(0, I), drawn inside   (Kingma & Welling 2014, sec. 2.4)"""
+
+    def inputs(self, draw):
+        return {"many": dict(mu=2 * draw(4000, 3) + 1, logvar=draw.uniform(4000, 3, low=-3, high=2))}
+
+    def probe(answer, mu, logvar):
+        mu.requires_grad_()
+        logvar.requires_grad_()
+        z = answer([mu, logvar])
+        return dict(z=z, again=answer([mu, logvar]), grads=list(gradient(z, mu, logvar)))
+
+    def eps(self, got, given, name="z"):
+        """The noise that must have been added: (z - mu) / exp(logvar / 2)."""
+        case = given["many"]
+        return (tensor(got["many"][name], case["mu"]) - case["mu"].double()) / (case["logvar"].double() / 2).exp()
+
+    @prop("the spread is exp(logvar / 2)", 2, cause="exp(logvar) is the variance; its root is exp(logvar / 2), and "
+          "the "
+          "noise is normal, not uniform")  # fmt: skip
+    def spread(self, got, given):
+        eps, low = self.eps(got, given), given["many"]["logvar"] < -0.5
+        for words, part in (("small", eps[low]), ("large", eps[~low])):
+            if not 0.93 < part.std() < 1.07:
+                return holds(False, f"for {words} logvar the spread is {part.std():.2f} times what it should be")
+        return holds(0.6 < (eps.abs() < 1).double().mean() < 0.76, "the noise does not look normal")
+
+    @prop("the centre is mu", cause="add the noise to mu, and let its own mean be 0: rand is not randn")
+    def centre(self, got, given):
+        eps = self.eps(got, given)
+        off = eps.mean(0).abs().max().item()
+        says = f"z is off mu by {off:.2f} deviations, with a spread of {eps.std():.2f}"
+        return holds(off < 0.1 and eps.std() > 0.1, says)
+
+    @prop("fresh noise for every number", cause="draw eps inside, in the shape of mu, at each call: not once a batch, "
+          "a "
+          "row or a column")  # fmt: skip
+    def fresh(self, got, given):
+        first, second = self.eps(got, given), self.eps(got, given, "again")
+        if min(first.std(0).min(), second.std(0).min(), first.std(1).mean()) < 0.3:
+            return holds(False, "rows or columns of a batch share their noise")
+        table = torch.corrcoef(torch.cat([first, second], 1).T) - torch.eye(6, dtype=torch.float64)
+        calm = both(self.spread(got, given), self.centre(got, given))
+        return both(holds(table[:3, 3:].abs().max() < 0.1, "two calls draw the same noise"),
+                    holds(table.abs().max() < 0.1, "the numbers of one z share their noise"), calm)  # fmt: skip
+
+    @prop("gradient reaches mu and logvar", cause="z must be computed from mu and logvar, with eps outside the graph: "
+          "no .data, no detach, no sample() of a distribution")  # fmt: skip
+    def grads(self, got, given):
+        mu, logvar = given["many"]["mu"], given["many"]["logvar"]
+        first, second = got["many"]["grads"]
+        want = (self.eps(got, given) * (logvar.double() / 2).exp() / 2).to(mu)
+        alive = holds(self.eps(got, given).std() > 0.1, "z is mu: no noise arrives")
+        return both(close(first, torch.ones_like(mu)), close(second, want, atol=1e-3, rtol=1e-3), alive)
+
+
+@question("dbg_wire_decoder", points=3, title="Wire the decoder to z", read=BROKEN,
+          untouched=UNTOUCHED["dbg_wire_decoder"], hints=(
+    "Follow one picture through forward with a finger. Does every line use what the line before made?",
+    "What goes into the decoder? What should go into it, and how many numbers is that?",
+    "The picture that comes out must be a function of a sampled z, and of nothing else. Then the loss can reach mu "
+    "and "
+    "logvar through z.",
+))  # fmt: skip
+class WireDecoder:
+    """x -> (mu, logvar) -> z -> reconstruction   (Kingma & Welling 2014, fig. 1 and sec. 3)"""
+
+    def inputs(self, draw):
+        return {"pictures": dict(x=draw.uniform(5, 1, 28, 28), z=draw(5, 2))}
+
+    def probe(answer, x, z):
+        vae = answer().to(x.dtype)
+        count = len(parts(vae(x), 3))
+        encode = lambda x: torch.cat(parts(vae(x), 3)[1:3], dim=1)  # noqa: E731
+        got = dict(count=count, encoded=life(encode, x, vae), decoded=life(vae.decode, z, vae), noisy=[], wants=[])
+        for value in (0.8, 0.0):
+            with Noise(value):
+                recon, mu, logvar = parts(vae(x), 3)[:3]
+            got["noisy"].append(recon)
+            got["wants"].append(vae.decode(mu + value * torch.exp(logvar / 2)))
+            if value:
+                weights = [p for p in vae.parameters() if p.requires_grad]
+                pulls = [torch.autograd.grad(out.sum(), weights, retain_graph=True, materialize_grads=True)
+                         if out.requires_grad else [torch.zeros_like(p) for p in weights]
+                         for out in (mu, logvar, recon)]  # fmt: skip
+                reach = [[bool(g.abs().sum() > 0) for g in pull] for pull in pulls]
+        passes = [parts(vae(x), 3)[0] for _ in range(2)]
+        return got | dict(passes=passes, reach=reach)
+
+    def picture(self, got):
+        count, shape = got["pictures"]["count"], (5, 1, 28, 28)
+        three = holds(count == 3, f"expected three results (reconstruction, mu, logvar), got {count}")
+        shapes = [tensor(r, shape) for r in got["pictures"]["noisy"]]
+        return both(three, holds(shapes, ""), alive(got["pictures"]["decoded"], shape, "decode(z)"))
+
+    def wired(self, got, i):
+        want, recon = got["pictures"]["wants"][i], got["pictures"]["noisy"][i]
+        same = close(recon, want, rtol=1e-3, atol=1e-5)
+        says = f"it is not decode(mu + exp(logvar / 2) eps): {same.message}"
+        return both(self.picture(got), holds(same.passed, says))
+
+    @prop("mu and logvar come from the picture", cause="the encoder reads x, and forward returns its two heads, "
+          "second and "
+          "third")  # fmt: skip
+    def encoded(self, got, given):
+        return both(self.picture(got), alive(got["pictures"]["encoded"], (5, 4), "(mu, logvar)"))
+
+    @prop("decode needs z alone", cause="decode(z) takes (B, 2) and gives (B, 1, 28, 28): no input of its own, no "
+          "noise")
+    def decoded(self, got, given):
+        return self.picture(got)
+
+    @prop("the reconstruction is decode(z)", 2, cause="forward: encode, sample z = mu + exp(logvar / 2) eps, return "
+          "decode(z): not decode(x), and not x itself")  # fmt: skip
+    def recon(self, got, given):
+        return both(self.wired(got, 1), self.wired(got, 0))
+
+    @prop("two passes differ", cause="z is drawn anew in every forward: decode(mu) alone is an autoencoder")
+    def differ(self, got, given):
+        first, second = (tensor(r, (5, 1, 28, 28)) for r in got["pictures"]["passes"])
+        return both(self.wired(got, 1), holds((first - second).abs().max() > 1e-6, "two passes gave the same picture"))
+
+    @prop("gradient reaches the encoder through z", cause="sample z without detach, so that the reconstruction "
+          "teaches the "
+          "encoder too")  # fmt: skip
+    def grads(self, got, given):
+        mu, logvar, recon = (torch.tensor(r) for r in got["pictures"]["reach"])
+        lost = int(((mu | logvar) & ~recon).sum())
+        says = f"{lost} of the encoder's tensors get no gradient from the reconstruction"
+        some = holds((mu | logvar).any(), "no weight moves mu or logvar")
+        return both(self.wired(got, 1), some, holds(not lost, says))
+
+
+@question("dbg_decoder_size", points=2, title="Make the decoder end at 28 x 28", read=BROKEN,
+          untouched=UNTOUCHED["dbg_decoder_size"], hints=(
+    "Write the size after every layer on paper. Where does it start, and can doubling from there ever meet 28?",
+    "28 is 4 · 7. How many doublings is that, and what must the first reshape give?",
+    "The loss takes logits. Which layer at the end makes them something else?",
+))  # fmt: skip
+class DecoderSize:
+    """7 -> 14 -> 28 by two upsamplings   (the mirror of an encoder that halves twice)"""
+
+    def inputs(self, draw):
+        return {"sixteen": dict(z=draw(6, 16)), "five": dict(z=draw(6, 5))}
+
+    def probe(answer, z):
+        decoder = (answer() if z.shape[1] == 16 else answer(z.shape[1])).to(z.dtype).eval()
+        got = life(decoder, z, decoder)
+        with torch.no_grad(), Sizes(len(z)) as sizes:
+            decoder(z)
+        low, high = [], []
+        for _ in range(6):
+            redraw(decoder, 0.7)
+            out = decoder(3 * z).detach()
+            low.append(float(out.min()))
+            high.append(float(out.max()))
+        z.requires_grad_()
+        return got | dict(sizes=sizes.seen, low=min(low), high=max(high), pull=gradient(decoder(z), z))
+
+    def living(self, got, name):
+        out = alive(got[name], (6, 1, 28, 28), "the picture")
+        pull = tensor(got[name]["pull"])
+        return both(out, holds((pull.abs().sum(0) > 0).all(), "some of z's numbers have no influence on the picture"))
+
+    @prop("(B, 1, 28, 28) from (B, 16)", cause="Linear to C · 7 · 7 numbers, reshape to (B, C, 7, 7), two doublings, "
+          "one "
+          "channel out")  # fmt: skip
+    def shape(self, got, given):
+        return self.living(got, "sixteen")
+
+    @prop("goes 7 -> 14 -> 28", cause="doubling from 8 passes 28: start at 7, and upsample twice on the way")
+    def sizes(self, got, given):
+        seen = got["sixteen"]["sizes"]
+        gone = " -> ".join(f"{h}x{w}" for h, w in seen)
+        return both(self.living(got, "sixteen"),
+                    holds(all([n, n] in seen for n in (7, 14, 28)), f"the sizes on the way: {gone}"))  # fmt: skip
+
+    @prop("logits: any sign, any size", cause="no sigmoid, tanh or ReLU at the end: binary_cross_entropy_with_logits "
+          "has the "
+          "sigmoid in it")  # fmt: skip
+    def logits(self, got, given):
+        low, high = got["sixteen"]["low"], got["sixteen"]["high"]
+        says = f"with large weights the output stays in [{low:.2g}, {high:.2g}]"
+        return both(self.living(got, "sixteen"), holds(low < -1.5 and high > 1.5, says))
+
+    @prop("any latent size", cause="build the first Linear from the argument z: 16 is its default, not a constant")
+    def latent(self, got, given):
+        return self.living(got, "five")
+
+
+@question("dbg_missing_kl", points=2, title="Give the VAE its loss", read=BROKEN,
+          untouched=UNTOUCHED["dbg_missing_kl"], hints=(
+    "Two terms make the negative ELBO. Which of them is here, and which parameters would nobody miss?",
+    "A mean over pixels weighs the reconstruction 784 times less than a sum does. What is summed, what is averaged?",
+    "The KL of a Gaussian to N(0, I) has a closed form in mu and logvar. Its value is 0 at mu = 0, logvar = 0.",
+))  # fmt: skip
+class MissingKL:
+    """-ELBO = E[-log p(x | z)] + KL(q(z | x) || N(0, I))   (Kingma & Welling 2014, eq. 3 and app. B)"""
+
+    def inputs(self, draw):
+        def case(size=1.0, spread=1.0):
+            return dict(x=draw.uniform(5, 1, 4, 6), logits=draw(5, 1, 4, 6) * size + 0.5,
+                        mu=draw(5, 3) * spread, logvar=draw(5, 3) * spread)  # fmt: skip
+
+        plain = case()
+        twice = {name: value.repeat(2, *[1] * (value.ndim - 1)) for name, value in plain.items()}
+        return {"plain": plain, "at the prior": case(spread=0.0), "extreme": case(200.0), "twice": twice,
+                "far": dict(plain, mu=plain["mu"] + 3, logvar=plain["logvar"] - 2)}  # fmt: skip
+
+    def probe(answer, x, logits, mu, logvar):
+        for leaf in (logits, mu, logvar):
+            leaf.requires_grad_()
+        loss = answer(x, logits, mu, logvar)
+        return dict(loss=loss, grads=list(gradient(loss, logits, mu, logvar)))
+
+    def terms(self, x, logits, mu, logvar):
+        normal = torch.distributions.Normal
+        x, logits, mu, logvar = (v.double() for v in (x, logits, mu, logvar))
+        nats = -x * torch.nn.functional.logsigmoid(logits) - (1 - x) * torch.nn.functional.logsigmoid(-logits)
+        kl = torch.distributions.kl_divergence(normal(mu, (logvar / 2).exp()), normal(0.0, 1.0))
+        return nats.flatten(1).sum(1), kl.sum(1)
+
+    def want(self, case):
+        return sum(self.terms(**case)).mean().to(case["x"])
+
+    @prop("the reconstruction, summed over the pixels", 2, cause="binary cross-entropy from the logits: sum over a "
+          "picture's "
+          "pixels, mean over the batch")  # fmt: skip
+    def pixels(self, got, given):
+        return close(got["at the prior"]["loss"], self.want(given["at the prior"]))
+
+    @prop("the KL, summed over the latents", 2, cause="add KL(q || N(0, I)): -1/2 of the sum of 1 + logvar - mu² - "
+          "exp(logvar), over the latents")  # fmt: skip
+    def kl(self, got, given):
+        far, plain = (tensor(got[name]["loss"], ()) for name in ("far", "plain"))
+        want = self.want(given["far"]).double() - self.want(given["plain"]).double()
+        return close((far - plain).to(given["far"]["x"].dtype), want.to(given["far"]["x"]), rtol=1e-3)
+
+    @prop("the mean over the batch", cause="divide by the number of samples, once, for both terms")
+    def batch(self, got, given):
+        return both(*(close(got[name]["loss"], self.want(given[name])) for name in ("twice", "plain")))
+
+    @prop("finite for extreme logits", cause="sigmoid, then log, rounds to log 0: use the form that takes logits")
+    def extreme(self, got, given):
+        return close(got["extreme"]["loss"], self.want(given["extreme"]))
+
+    @prop("gradient reaches logits, mu and logvar", cause="no item(), no detach: this scalar is what backward starts "
+          "from")
+    def grads(self, got, given):
+        case, leaves = given["plain"], ("logits", "mu", "logvar")
+        with torch.enable_grad():
+            mine = {name: value.double().requires_grad_(name in leaves) for name, value in case.items()}
+            wants = torch.autograd.grad(sum(self.terms(**mine)).mean(), [mine[name] for name in leaves])
+        pairs = zip(got["plain"]["grads"], wants, strict=True)
+        return both(*(close(g, want.to(case["x"]), atol=1e-6) for g, want in pairs))
