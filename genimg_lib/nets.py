@@ -89,17 +89,17 @@ def modulate(h: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class TimedBlock(nn.Module):
-    """Residual perceptron block steered by a condition c: h (B, width), c (B, width) -> (B, width).
+    """Residual perceptron block steered by a condition: h (B, width), c (B, condition) -> (B, width).
 
     h + gate · MLP(norm(h)·(1 + scale) + shift), where (shift, scale, gate) = linear(SiLU(c)) start at zero, so that
     every block starts as the identity (adaLN-Zero; Peebles & Xie 2023, sec. 3.2).
     """
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, condition: int):
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.mlp = mlp([width, width, width])
-        self.steer = nn.Linear(width, 3 * width)
+        self.steer = nn.Linear(condition, 3 * width)
         nn.init.zeros_(self.steer.weight)
         nn.init.zeros_(self.steer.bias)
 
@@ -109,21 +109,18 @@ class TimedBlock(nn.Module):
 
 
 class TimedMLP(nn.Module):
-    """`depth` timed blocks between two linear maps: x_t (B, D), t (B,), extra (B, width) or None -> (B, D).
+    """`depth` timed blocks between two linear maps: x_t (B, D), t (B,), extra (B, condition) or None -> (B, D).
 
     `extra` is added to the embedding of the time: a class, a prompt, whatever else the net should know.
-    The exit starts at zero, the best constant guess for standardised data.
     """
 
-    def __init__(self, dim: int, width: int = 512, depth: int = 4):
+    def __init__(self, dim: int, width: int = 512, depth: int = 4, condition: int = 128):
         super().__init__()
-        self.clock = mlp([64, width, width])
+        self.clock = mlp([64, condition, condition])
         self.enter = nn.Linear(dim, width)
-        self.blocks = nn.ModuleList(TimedBlock(width) for _ in range(depth))
+        self.blocks = nn.ModuleList(TimedBlock(width, condition) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, dim)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)
 
     def forward(self, x_t: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
         c = self.clock(time_embedding(t, 64))
