@@ -28,6 +28,10 @@ class GenerativeModel(nn.Module):
         """Who plays in one training step, in order. Most models play alone; a GAN plays critic, then generator."""
         return {"model": (self, self.loss)}
 
+    def prepare(self, x: Tensor) -> Tensor:
+        """What `loss` is fed with, from the whole data set, once. A second stage turns pictures into latents here."""
+        return x
+
     @property
     def device(self):
         return next(self.parameters()).device

@@ -9,6 +9,9 @@ import math
 import torch
 from torch import Tensor
 
+from genimg_lib.drawing import draw_face, random_face
+from genimg_lib.model import GenerativeModel
+
 # ---------------------------------------------------------------------------------------- transforms
 
 
@@ -148,3 +151,22 @@ def fractal_noise(
         raise ValueError(f"{octaves} octaves from {cells} cells do not fit {size} pixels: a cell needs 2 at least")
     total = sum(gain**k * noise(size, cells * 2**k, generator) for k in range(octaves))
     return total / sum(gain**k for k in range(octaves))
+
+
+class DrawnFaces(GenerativeModel):
+    """A generator that learns nothing: random parameters, then the rules of `drawing`. It keeps the contract."""
+
+    def __init__(self, size: int = 32):
+        super().__init__()
+        self.shape = (3, size, size)
+        self.register_buffer("where", torch.zeros(()))  # no weights, but a device like every model
+
+    def turns(self):
+        """Nobody plays: there is nothing to learn."""
+        return {}
+
+    def sample(self, n: int, y=None) -> Tensor:
+        """n random faces (n, 3, size, size) in [-1, 1]; torch's seed decides which."""
+        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        faces = [draw_face(random_face(generator), self.shape[-1]) for _ in range(n)]
+        return torch.stack(faces).clamp(-1, 1).to(self.where.device)

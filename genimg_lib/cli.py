@@ -1,0 +1,165 @@
+"""The command `genimg`: list, train, sample, score, data. Exit status 0 done, 1 it failed, 2 the call was wrong."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from genimg_lib import data as datasets
+from genimg_lib import plot, recipes
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+out, err = Console(), Console(stderr=True)
+RUNS = Path("runs")
+
+Name = Annotated[str, typer.Argument(help="a recipe; `genimg list` shows them")]
+Force = Annotated[bool, typer.Option(help="replace a file that exists")]
+Seed = Annotated[int, typer.Option(help="the same seed gives the same pictures")]
+
+
+def fail(message: str, status: int = 2):
+    """Say what is wrong in one red line and leave."""
+    err.print(f"[red]genimg:[/red] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(status)
+
+
+def check_free(path: Path, force: bool) -> None:
+    """An output never replaces a file unasked."""
+    if path.exists() and not force:
+        fail(f"{path} exists; choose another name or add --force")
+    if not path.parent.exists():
+        fail(f"the folder {path.parent} does not exist; create it first")
+
+
+@app.command("list")
+def list_():
+    """The recipes and the data sets, with what each is."""
+    table = Table("recipe", "data", "steps", "weights", "what", box=None, header_style="bold")
+    for recipe in recipes.RECIPES.values():
+        try:
+            here = "your run" if RUNS in recipes.weights_of(recipe.name, RUNS).parents else "shipped"
+        except FileNotFoundError:
+            here = "–" if recipe.steps else "none needed"
+        table.add_row(recipe.name, f"{recipe.data} {recipe.size}", f"{recipe.steps:,}", here, recipe.about)
+    out.print(table)
+    table = Table("data", "what", "licence", box=None, header_style="bold")
+    for name, source in datasets.SOURCES.items():
+        table.add_row(name, source.what, source.licence)
+    out.print()
+    out.print(table)
+
+
+@app.command()
+def train(
+    name: Name,
+    steps: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's own")] = None,
+    resume: Annotated[bool, typer.Option(help="continue an interrupted run")] = False,
+    seed: Seed = 0,
+    threads: Annotated[int | None, typer.Option(min=1, help="instead of the count measured to be faster")] = None,
+):
+    """Train a recipe into runs/NAME; Ctrl-C saves, --resume continues."""
+    recipe = recipes.get(name)
+    if not recipe.steps:
+        fail(f"{name} has nothing to learn; `genimg sample {name}` draws at once")
+    run = RUNS / name
+    if (run / "checkpoint.pt").exists() and not resume:
+        fail(f"{run} holds an earlier run; add --resume to continue it, or move the folder away to start anew")
+    steps = steps or recipe.steps
+    if recipe.first:
+        recipes.weights_of(recipe.first, RUNS)
+    out.print(f"{name}: {steps:,} steps of {recipe.batch} pictures of {recipe.data}")
+    history, ema = recipes.fit(recipe, run, steps=steps, resume=resume, runs=RUNS, seed=seed, threads=threads)
+    if len(history) < steps:
+        fail(f"stopped after {len(history):,} of {steps:,} steps; `genimg train {name} --resume` continues", 1)
+    last = {key: round(value, 3) for key, value in history[-1].items() if key != "step"}
+    out.print(f"done: {last}; `genimg sample {name}` shows what it learned")
+
+
+@app.command()
+def sample(
+    name: Name,
+    n: Annotated[int, typer.Option(min=1, max=10_000, help="how many pictures")] = 64,
+    out_: Annotated[Path, typer.Option("--out", help="a PNG file")] = Path("samples.png"),
+    seed: Seed = 0,
+    scale: Annotated[int, typer.Option(min=1, max=16, help="enlarge every pixel")] = 2,
+    force: Force = False,
+):
+    """Draw N pictures by a trained recipe on one sheet."""
+    recipe = recipes.get(name)
+    check_free(out_, force)
+    if out_.suffix.lower() not in Image.registered_extensions():
+        fail(f"{out_} has no picture's ending; try {out_.with_suffix('.png')}")
+    model = recipes.load(recipe.name, RUNS)
+    torch.manual_seed(seed)
+    sheet = Image.fromarray(plot.tile(model.sample(n)))
+    sheet.resize((sheet.width * scale, sheet.height * scale), Image.Resampling.NEAREST).save(out_)
+    out.print(f"{n} pictures of {name} → {out_}")
+
+
+@app.command()
+def score(
+    name: Name,
+    n: Annotated[int, typer.Option(min=100, max=10_000, help="how many samples to judge by")] = 2_000,
+    seed: Seed = 0,
+    json_: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
+):
+    """Judge a trained recipe on held-out pictures, in two feature spaces."""
+    model = recipes.load(recipes.get(name).name, RUNS)
+    scores = recipes.score(name, model, n, seed)
+    if json_:
+        print(json.dumps(scores))
+        return
+    table = Table("score", name, "good is", box=None, header_style="bold")
+    for key, value in scores.items():
+        table.add_row(key, f"{value:g}", "high, at most 1" if key.startswith("coverage") else "low, at least 0")
+    out.print(table)
+
+
+@app.command()
+def data(
+    name: Annotated[str, typer.Argument(help="a data set, or folder:PATH for your own pictures")],
+    out_: Annotated[Path, typer.Option("--out", help="a new folder")],
+    n: Annotated[int, typer.Option(min=1, help="how many pictures")] = 100,
+    size: Annotated[int | None, typer.Option(min=8, max=512, help="pixels a side")] = None,
+    force: Force = False,
+):
+    """Write a data set as PNG files, with a table of its attributes."""
+    if out_.exists() and (not out_.is_dir() or any(out_.iterdir())) and not force:
+        fail(f"{out_} exists and is not an empty folder; choose another or add --force")
+    ds = datasets.load(name, size, n)
+    if ds.x.ndim != 4:
+        fail(f"{name} holds points, not pictures: load it in Python with data.load({name!r})")
+    out_.mkdir(parents=True, exist_ok=True)
+    names = list(ds.attributes)
+    lines = [",".join(["file", *names])]
+    for i, (picture, labels) in enumerate(zip(plot.to_rgb(ds.x), ds.y.tolist(), strict=True)):
+        Image.fromarray(picture).save(out_ / f"{i:05d}.png")
+        words = [str(ds.attributes[a][v]) for a, v in zip(names, labels, strict=True)]
+        lines.append(",".join([f"{i:05d}.png", *words]))
+    (out_ / "attributes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    out.print(f"{len(ds):,} pictures of {name} → {out_}")
+
+
+@app.command()
+def weights(names: Annotated[list[str] | None, typer.Argument(help="recipes; all that ship if left out")] = None):
+    """Train recipes with patience and store their weights and scores in the package (for those who keep the course)."""
+    for name in names or [r.name for r in recipes.RECIPES.values() if r.patience > 1]:
+        out.print(f"{recipes.ship(recipes.get(name).name, RUNS)}")
+
+
+def main():
+    """Run the command; a user's mistake becomes one line, not a traceback."""
+    try:
+        app()
+    except (ValueError, FileNotFoundError, FileExistsError, PermissionError) as error:
+        err.print(f"[red]genimg:[/red] {error}", highlight=False, soft_wrap=True)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

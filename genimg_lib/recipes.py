@@ -1,0 +1,158 @@
+"""Named experiments, one row each: people write these rows, machines write the weights and the scores."""
+
+import difflib
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+
+from genimg_lib import data, metrics, rules
+from genimg_lib.gan import face_gan
+from genimg_lib.latent import LatentFlow
+from genimg_lib.model import GenerativeModel
+from genimg_lib.train import atomic, train
+from genimg_lib.vae import ConvVAE
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One experiment. `settings` goes to `train.train`; `first` names the recipe of a first stage."""
+
+    name: str
+    data: str
+    size: int
+    build: Callable[..., GenerativeModel]
+    steps: int
+    batch: int
+    lr: float
+    about: str
+    settings: dict = field(default_factory=dict)
+    first: str | None = None
+    patience: int = 1  # the shipped weights are this many times the steps
+
+
+ADAM_GAN = {"betas": (0.0, 0.99), "warmup": 0, "cooldown": 0.4, "ema_decay": 0.999}
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in [
+        #      name           data    size  build                                     steps  batch  lr    about
+        Recipe("drawn-faces", "comic", 32, partial(rules.DrawnFaces, 32),                 0,  24, 0.0,
+               "faces drawn by rules from random parameters: nothing is learned"),
+        Recipe("digits-vae",  "digits", 28, partial(ConvVAE, (1, 28, 28), z=16, beta=1.0, widths=(32, 64)),
+               1_500, 64, 2e-3, "a VAE of handwritten digits with 16 latents"),
+        Recipe("comic-vae",   "comic", 32, partial(ConvVAE, (3, 32, 32), z=64, beta=0.25), 2_400, 64, 2e-3,
+               "a VAE of comic faces: sharp reconstructions, blurred fantasies", patience=4),
+        Recipe("comic-latent", "comic", 32, LatentFlow,                               2_000, 256, 1e-3,
+               "a flow on the codes of comic-vae: the fantasies become faces", first="comic-vae", patience=4),
+        Recipe("manga-gan",   "manga", 28, partial(face_gan, 28, 1),                  1_200,  32, 1e-3,
+               "the first GAN: small black-and-white faces", ADAM_GAN),
+        Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  3_000,  24, 1e-3,
+               "a GAN of comic faces in colour: the sharpest eyes and mouths", ADAM_GAN, patience=4),
+    ]
+}  # fmt: skip
+
+
+def get(name: str) -> Recipe:
+    """The recipe of a name; ValueError with the nearest name for an unknown one."""
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1, 0)
+        raise ValueError(f"no recipe {name!r}; did you mean {near[0]!r}? `genimg list` shows all {len(RECIPES)}")
+    return RECIPES[name]
+
+
+def pictures(recipe: Recipe, split: str = "train") -> data.Dataset:
+    """The recipe's own data."""
+    return data.load(recipe.data, recipe.size, split=split)
+
+
+def build(recipe: Recipe, runs: Path) -> GenerativeModel:
+    """The recipe's model, untrained; a second stage gets its first stage trained, from `runs` or as shipped."""
+    if recipe.first is None:
+        return recipe.build()
+    return recipe.build(load(recipe.first, runs))
+
+
+def weights_of(name: str, runs: Path = Path("runs")) -> Path:
+    """Where the weights of a recipe are: your own run first, then what ships with the course."""
+    for path in (runs / name / f"{name}.safetensors", WEIGHTS / f"{name}.safetensors"):
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"no weights of {name!r} yet: `genimg train {name}` makes them")
+
+
+def load(name: str, runs: Path = Path("runs")) -> GenerativeModel:
+    """A trained model, ready to sample: your own run if there is one, else the shipped weights."""
+    recipe = get(name)
+    model = build(recipe, runs)
+    if not model.turns():
+        return model.eval()
+    path = weights_of(name, runs)
+    facts = path.with_suffix(".json")
+    try:
+        if facts.exists() and json.loads(facts.read_text())["sha256"] != sha256(path.read_bytes()):
+            raise ValueError("its checksum differs from the one beside it")
+        model.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+    except Exception as error:  # safetensors and torch each have their own kinds
+        raise ValueError(f"{path} does not hold the weights of {name!r}: {error}") from error
+    return model.eval()
+
+
+def fit(
+    recipe: Recipe, run: Path, *, steps: int | None = None, resume: bool = False, runs: Path = Path("runs"), **options
+):
+    """Train a recipe into the folder `run`; returns (history, ema). Its weights and facts are written at the end."""
+    torch.manual_seed(options.get("seed", 0))
+    model, ds = build(recipe, runs), pictures(recipe)
+    steps, started = steps or recipe.steps, time.perf_counter()
+    settings = {"steps": steps, "batch": recipe.batch, "lr": recipe.lr} | recipe.settings | options
+    history, ema = train(model, ds.x, ds.y, run=run, resume=resume, **settings)
+    if len(history) == steps:
+        seconds = round(time.perf_counter() - started)
+        save_weights(recipe.name, ema, run, {"steps": steps, "seconds": seconds})
+    return history, ema
+
+
+def save_weights(name: str, ema: GenerativeModel, folder: Path, facts: dict) -> Path:
+    """Write NAME.safetensors (fp16) and NAME.json (checksum, steps, device …) atomically."""
+    folder.mkdir(parents=True, exist_ok=True)
+    blob = save({k: v.half() if v.is_floating_point() else v for k, v in ema.state_dict().items()})
+    device = platform.processor() or platform.machine() if ema.device.type == "cpu" else torch.cuda.get_device_name()
+    facts = {"recipe": name, "sha256": sha256(blob), **facts, "device": device, "torch": torch.__version__}
+    path = folder / f"{name}.safetensors"
+    atomic(path, lambda file: file.write(blob))
+    atomic(path.with_suffix(".json"), lambda file: file.write((json.dumps(facts, indent=1) + "\n").encode()))
+    return path
+
+
+def sha256(blob: bytes) -> str:
+    return hashlib.sha256(blob).hexdigest()
+
+
+def score(name: str, model: GenerativeModel, n: int = 2_000, seed: int = 0) -> dict[str, float]:
+    """The scores of a recipe's model on held-out pictures: `metrics.score` of n samples."""
+    real = pictures(get(name), "test").x[:n]
+    torch.manual_seed(seed)
+    return metrics.score(real, model.sample(len(real)).cpu())
+
+
+def ship(name: str, runs: Path = Path("runs")) -> Path:
+    """Train a recipe with patience and write its weights, facts and scores where the course keeps them."""
+    recipe = get(name)
+    steps = recipe.steps * recipe.patience
+    run = runs / "shipped" / name
+    started = time.perf_counter()
+    history, ema = fit(recipe, run, steps=steps, resume=(run / "checkpoint.pt").exists(), runs=runs / "shipped")
+    if len(history) < steps:
+        raise KeyboardInterrupt
+    seconds = round(time.perf_counter() - started)
+    return save_weights(name, ema, WEIGHTS, {"steps": steps, "seconds": seconds, "scores": score(name, ema)})
