@@ -86,7 +86,7 @@ data: $(READY)
 
 # The browser for the tests of the site, and the sandbox for the grader. Without them those tests are skipped.
 system:
-	@missing=""; command -v chromium >/dev/null || missing="chromium"; \
+	@missing=""; command -v chromium chromium-browser >/dev/null || missing="chromium"; \
 	command -v bwrap >/dev/null || missing="$$missing bubblewrap"; \
 	if [ -z "$$missing" ]; then echo "· system packages: chromium and bubblewrap are here"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -107,7 +107,7 @@ $(READY): requirements.txt requirements.lock pyproject.toml
 	      apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-venv >/dev/null; \
 	    else echo "This Python has no venv. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; fi; }; \
 	  $(PYTHON) -m venv --clear $(VENV); }
-	@echo "· installing the packages of requirements.txt (a few minutes, about 1 GB on disk)"
+	@echo "· installing the packages of requirements.txt (a few minutes, about 2 GB on disk)"
 	@$(PY) -m pip install -qq -r requirements.txt -c requirements.lock
 	@$(PY) -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $(READY)
