@@ -16,7 +16,7 @@ HTML := _build/html
 STRICT    := $(wildcard notebooks/rules.ipynb solutions/*.ipynb exercises/*.ipynb)
 LAX       := $(filter-out $(STRICT),$(wildcard notebooks/*.ipynb))
 # One notebook stays on one worker, and one worker computes on one core.
-NBVAL     := OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) --dist loadfile -W default
+NBVAL     := OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PY) -m pytest -q -n $(JOBS) --dist loadfile -W default
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore

@@ -8,6 +8,7 @@ one from its place, and a notebook that fails is left as it was.
 
 import base64
 import io
+import os
 import sys
 import time
 from pathlib import Path
@@ -48,6 +49,7 @@ def main(paths: list[str]) -> int:
     if not paths:
         print(__doc__)
         return 2
+    os.environ["TQDM_DISABLE"] = "1"  # no progress bars in stored outputs
     failed = 0
     for path in map(Path, paths):
         book = nbformat.read(path, as_version=4)
