@@ -60,19 +60,22 @@ class PatchDistance:
         return ssd[: self.shape[0] - h + 1, : self.shape[1] - w + 1].clip(min=0)  # beyond, it wraps around
 
 
-def _choose(ssd: np.ndarray, tolerance: float, scale: float, generator: torch.Generator) -> tuple[int, int]:
-    """One of the patches at most (1 + tolerance) times as far as the best one.
+def _choose(ssd: np.ndarray, tolerance: float, slack: float, generator: torch.Generator) -> tuple[int, int]:
+    """One of the patches at most (1 + tolerance) times as far as the best one; slack is rounding error."""
+    good = np.flatnonzero(ssd <= (1 + tolerance) * ssd.min() + slack)
+    return divmod(int(good[torch.randint(len(good), (), generator=generator).item()]), ssd.shape[1])
 
-    With a tolerance the best is the best that is not exact: the patch that simply continues the source agrees
-    perfectly, and would be chosen every time, which copies the source instead of making something new.
+
+def _without_what_follows(ssd: np.ndarray, follows: list[tuple[int, int]], near: int = 2) -> np.ndarray:
+    """Distances with infinity at and around the patches that only continue a neighbour in the source.
+
+    Nothing fits a piece better than what followed it, so they would win every time, and the quilt would be
+    a copy of the source.
     """
-    limit = ssd.min() + 1e-9 * scale
-    if tolerance > 0:
-        limit = max(limit, (1 + tolerance) * ssd.min(initial=np.inf, where=ssd > 1e-6 * scale))
-        limit = limit if np.isfinite(limit) else ssd.max()
-    good = np.flatnonzero(ssd <= limit)
-    pick = good[torch.randint(len(good), (), generator=generator).item()]
-    return divmod(int(pick), ssd.shape[1])
+    free = ssd.copy()
+    for i, j in follows:
+        free[max(i - near, 0) : i + near + 1, max(j - near, 0) : j + near + 1] = np.inf
+    return free if np.isfinite(free).any() else ssd
 
 
 def quilt(
@@ -88,8 +91,9 @@ def quilt(
 
     block: side of a block in pixels, about the size of the largest thing in the texture. overlap: pixels
     shared by neighbours, about block / 6. tolerance: 0.1 draws among the patches up to 10% worse than the
-    best, 0 always takes the best. join: "seam" cuts along the cheapest path, "overlap" lays well-fitting
-    blocks edge to edge, "random" lays any block. Every output pixel is a pixel of the source.
+    best, leaving out those that only continue the source; 0 takes the best, whatever it is. join: "seam"
+    cuts along the cheapest path, "overlap" lays well-fitting blocks edge to edge, "random" lays any block.
+    Every output pixel is a pixel of the source.
     Returns (C, height, width). Raises ValueError for sizes that do not fit.
     """
     if texture.ndim != 3:
@@ -104,6 +108,7 @@ def quilt(
     height, width = (size, size) if isinstance(size, int) else size
     source = texture.detach().cpu().numpy()
     distance, step, scale = PatchDistance(source), block - overlap, max(float((source**2).mean()), 1e-12)
+    placed = {}  # where in the source each block is from
     down, across = (max(1, -(-(n - overlap) // step)) for n in (height, width))
     canvas = np.zeros((len(source), down * step + overlap, across * step + overlap), dtype=source.dtype)
     for row in range(down):
@@ -116,7 +121,12 @@ def quilt(
                 ssd = np.zeros([n - block + 1 for n in source.shape[1:]])
             else:
                 ssd = distance(there, mask)
-            i, j = _choose(ssd, tolerance, scale * max(mask.sum(), 1), generator)
+            if tolerance > 0:
+                left, above = placed.get((row, col - 1)), placed.get((row - 1, col))
+                follows = [(left[0], left[1] + step)] if left else []
+                follows += [(above[0] + step, above[1])] if above else []
+                ssd = _without_what_follows(ssd, follows)
+            i, j = placed[row, col] = _choose(ssd, tolerance, 1e-9 * scale * max(mask.sum(), 1), generator)
             new = source[:, i : i + block, j : j + block]
             take = np.ones((block, block), dtype=bool)
             error = ((new - there) ** 2).sum(0)
