@@ -126,3 +126,9 @@ def explained(outcome: Outcome, got, mistakes: dict) -> Outcome:
         if value.shape == got.shape and torch.allclose(got, value, rtol=1e-3, atol=1e-5, equal_nan=True):
             return replace(outcome, message=f"{outcome.message}: {clause}")
     return outcome
+
+
+def arrives(got, want, where: str, **tolerances) -> Outcome:
+    """A gradient equals `want`; one that is zero everywhere is said to have been lost on the way to `where`."""
+    lost = f"no gradient arrives at {where}: is something detached on the way?"
+    return explained(close(got, want, **tolerances), got, {lost: torch.zeros_like(torch.as_tensor(want))})

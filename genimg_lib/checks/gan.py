@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from genimg_lib.checks.compare import both, close, explained, holds
+from genimg_lib.checks.compare import arrives, both, close, explained, holds
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient, parts
 
@@ -55,6 +55,8 @@ class GanLosses:
                 "a sum over the batch: take the mean": (a + b) * len(real),
                 "the two signs are the wrong way round": softplus(real).mean() + softplus(-fake).mean(),
                 "the minus sign is missing": -(a + b),
+                "the two losses came in the wrong order: the critic's first": softplus(-fake).mean(),
+                "these are Wasserstein's losses: a classifier's have a logarithm": fake.mean() - real.mean(),
                 "only the real half is there": a,
                 "only the fake half is there": b,
                 "the logits went through a sigmoid twice":
@@ -67,6 +69,8 @@ class GanLosses:
     def generator(self, got, given):
         fake, mine = given["plain"]["fake"], got["plain"]["g"]
         return explained(close(mine, softplus(-fake).mean().to(fake)), mine, {
+            "this is minus the critic's loss: G sees no real picture, and its part must not saturate":
+                -softplus(-given["plain"]["real"]).mean() - softplus(fake).mean(),
             "this is the saturating loss, E log(1 − D(fake))": -softplus(fake).mean(),
             "this is the critic's loss on fakes, so G would help D": softplus(fake).mean(),
             "the minus sign is missing": -softplus(-fake).mean(),
@@ -90,8 +94,8 @@ class GanLosses:
         for case in ("plain", "sure"):
             real, fake = given[case]["real"], given[case]["fake"]
             outcomes += [
-                close(got[case]["d_real"], -torch.sigmoid(-real) / len(real)),
-                close(got[case]["d_fake"], torch.sigmoid(fake) / len(fake)),
+                arrives(got[case]["d_real"], -torch.sigmoid(-real) / len(real), "the real logits"),
+                arrives(got[case]["d_fake"], torch.sigmoid(fake) / len(fake), "the fake logits"),
             ]
         return both(*outcomes)
 
@@ -100,7 +104,9 @@ class GanLosses:
                 "has won, where the saturating loss gives 0")  # fmt: skip
     def generator_gradient(self, got, given):
         fakes = {case: given[case]["fake"] for case in given}
-        return both(*(close(got[c]["g_fake"], -torch.sigmoid(-f) / len(f)) for c, f in fakes.items()))
+        return both(
+            *(arrives(got[c]["g_fake"], -torch.sigmoid(-f) / len(f), "the fake logits") for c, f in fakes.items())
+        )
 
 
 def game_value(p, q):
@@ -182,4 +188,5 @@ class ValueAtOptimalD:
 
 # This notebook's other questions, in its order.
 import genimg_lib.checks.gan_penalties  # noqa: E402, I001
-import genimg_lib.checks.gan_layers  # noqa: E402, F401
+import genimg_lib.checks.gan_layers  # noqa: E402
+import genimg_lib.checks.gan_styles  # noqa: E402, F401

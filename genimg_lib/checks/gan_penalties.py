@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from genimg_lib.checks.compare import both, close, explained
+from genimg_lib.checks.compare import arrives, both, close, explained
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import Critic, gradient
 
@@ -64,8 +64,8 @@ class GradientPenalty:
             return critic_case(draw, shape, hidden, column, strength, fake=draw(*shape) + 1, u=u)
 
         return {
-            "images": case((4, 3, 5, 4), 6, True, 1.2),
-            "vectors": case((6, 5), 5, False, 1.2),
+            "images": case((4, 3, 5, 4), 6, True, 0.5),
+            "vectors": case((6, 5), 5, False, 0.6),
             "gentle": case((5, 2, 3, 6), 4, True, 0.2),
         }
 
@@ -129,7 +129,9 @@ class GradientPenalty:
         for case in ("images", "vectors"):
             x, weights = mixed(given[case]), weights_of(given[case])
             want = by_weights(lambda *w, x=x: wgan_gp(x, *w), *weights)
-            outcomes += [close(g, v.to(given[case]["u"])) for g, v in zip(got[case]["grads"], want, strict=True)]
+            outcomes += [
+                arrives(g, v.to(given[case]["u"]), "D's weights") for g, v in zip(got[case]["grads"], want, strict=True)
+            ]
         return both(*outcomes)
 
 
@@ -198,5 +200,7 @@ class R1Penalty:
         for name, case in given.items():
             x = case["real"].double()
             want = by_weights(lambda *w, x=x, case=case: r1(case["gamma"], x, *w), *weights_of(case))
-            outcomes += [close(g, v.to(case["real"])) for g, v in zip(got[name]["grads"], want, strict=True)]
+            outcomes += [
+                arrives(g, v.to(case["real"]), "D's weights") for g, v in zip(got[name]["grads"], want, strict=True)
+            ]
         return both(*outcomes)

@@ -2,7 +2,7 @@
 
 import torch
 
-from genimg_lib.checks.compare import both, close, explained, holds, tensor
+from genimg_lib.checks.compare import arrives, both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient, parts
 
@@ -54,6 +54,8 @@ class PixelCNNMask:
                     "the mask is transposed: rows come first": want.T,
                     "the mask is upside down": want.flip(0, 1),
                     "1 and 0 are swapped": 1 - want,
+                            "this is a triangle of the matrix: raster order runs over whole rows":
+                                torch.tril(torch.ones(k, k), -(kind == "A")),
                 }))  # fmt: skip
         return both(*outcomes)
 
@@ -164,11 +166,12 @@ class AffineCoupling:
         def net(first):
             return 1.5 * torch.tanh(first @ w_s), first @ w_t + b
 
-        y, logdet = parts(answer(x, net), 2)[:2]
+        result = parts(answer(x, net), 2)
+        y, logdet = result[:2]
         back, back_logdet = parts(answer(x, net, inverse=True), 2)[:2]
         there = isinstance(y, torch.Tensor) and y.shape == x.shape
         again = parts(answer(y, net, inverse=True), 2)[0] if there else None
-        return dict(y=y, logdet=logdet, back=back, back_logdet=back_logdet, again=again,
+        return dict(y=y, logdet=logdet, pair=result[1] is not None, back=back, back_logdet=back_logdet, again=again,
                     by_y=gradient(y, w_s, w_t, along=along), by_logdet=gradient(logdet, w_s))  # fmt: skip
 
     @prop("forward", weight=2,
@@ -199,7 +202,7 @@ class AffineCoupling:
     @prop("log-determinant: one number a sample", weight=1.5,
           cause="the sum of s over the d dimensions, for each sample")  # fmt: skip
     def logdet(self, got, given):
-        outcomes = []
+        outcomes = [holds(got["plain"]["pair"], "expected two values, (y, logdet), got one")]
         for name in ("plain", "square"):
             x, *weights = (given[name][key] for key in ("x", "w_s", "w_t", "b"))
             s, mine = coupling_net(x.chunk(2, dim=1)[0], *weights)[0], got[name]["logdet"]
@@ -252,4 +255,6 @@ class AffineCoupling:
             by_logdet = torch.autograd.grad(coupling_net(x[:, :3], *w, b)[0].sum(), w[0])[0]
         mine = got["plain"]
         pairs = [*zip(mine["by_y"], by_y, strict=True), (mine["by_logdet"], by_logdet)]
-        return both(*(close(g, want.to(given["plain"]["x"]), rtol=1e-3, atol=1e-5) for g, want in pairs))
+        return both(
+            *(arrives(g, want.to(given["plain"]["x"]), "the net's weights", rtol=1e-3, atol=1e-5) for g, want in pairs)
+        )
