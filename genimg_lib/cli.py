@@ -155,7 +155,7 @@ def weights(names: Annotated[list[str] | None, typer.Argument(help="recipes; all
 def main():
     """Run the command; a user's mistake becomes one line, not a traceback."""
     try:
-        app()
+        app(prog_name="genimg")
     except (ValueError, FileNotFoundError, FileExistsError, PermissionError) as error:
         err.print(f"[red]genimg:[/red] {error}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None

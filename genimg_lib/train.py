@@ -2,7 +2,9 @@
 
 import copy
 import os
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +45,7 @@ def train(
         history = load_state(run / "checkpoint.pt", state, steps)
     first = len(history)
     bar = tqdm(range(first + 1, steps + 1), initial=first, total=steps, unit="step", leave=False, mininterval=0.5)
-    pace = Pace(threads)
+    pace, patience = Pace(threads), CtrlC()
     try:
         for step, index in zip(bar, batches(len(x), batch, seed, first), strict=False):
             pace.before(step - first)
@@ -69,12 +71,14 @@ def train(
                 save_state(run / "checkpoint.pt", state, history)
             if watch:
                 watch(step, ema)
+            patience.check()
     except KeyboardInterrupt:
         if not run:
             raise
         tqdm.write(f"stopped at step {len(history)} of {steps}; --resume continues")
     finally:
         pace.restore()
+        patience.restore()
     if run:
         save_state(run / "checkpoint.pt", state, history)
     return history, ema
@@ -138,6 +142,28 @@ class Pace:
 
     def restore(self) -> None:
         torch.set_num_threads(self.before_us)
+
+
+class CtrlC:
+    """Holds the first Ctrl-C back until the step in hand is done, so that what is saved is whole."""
+
+    def __init__(self):
+        self.pressed, self.before = False, None
+        if threading.current_thread() is threading.main_thread():  # Python lets only the main thread do this
+            self.before = signal.signal(signal.SIGINT, self.note)
+
+    def note(self, *_):
+        if self.pressed:  # the second one is meant
+            raise KeyboardInterrupt
+        self.pressed = True
+
+    def check(self) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+
+    def restore(self) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
 
 
 def save_state(path: Path, state: dict, history: list[dict]) -> None:

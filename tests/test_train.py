@@ -1,6 +1,7 @@
 """The loop: it learns, it resumes to the same weights, it loses nothing when it is stopped."""
 
 import copy
+import signal
 
 import pytest
 import torch
@@ -55,12 +56,39 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
 def test_ctrl_c_saves_where_it_stopped(tmp_path):
     def stop(step, ema):
         if step == 13:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     history, _ = loop.train(Mean(), X, **PLAN, run=tmp_path, watch=stop)
     assert len(history) == 13
     continued, ema = loop.train(Mean(), X, **PLAN, run=tmp_path, resume=True)
     assert len(continued) == 40 and torch.equal(ema.mu, loop.train(Mean(), X, **PLAN)[1].mu)
+
+
+def test_ctrl_c_in_the_middle_of_a_step_waits_for_its_end(tmp_path, monkeypatch):
+    real = loop.ema_update
+    calls = []
+
+    def pressed(*args):
+        calls.append(1)
+        if len(calls) == 5:
+            signal.raise_signal(signal.SIGINT)
+        real(*args)
+
+    monkeypatch.setattr(loop, "ema_update", pressed)
+    history, _ = loop.train(Mean(), X, **PLAN, run=tmp_path)
+    assert len(history) == 5
+    monkeypatch.undo()
+    resumed = loop.train(Mean(), X, **PLAN, run=tmp_path, resume=True)[1]
+    assert torch.equal(resumed.mu, loop.train(Mean(), X, **PLAN)[1].mu)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_without_a_folder_ctrl_c_is_passed_on():
+    def stop(step, ema):
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.train(Mean(), X, **PLAN, watch=stop)
 
 
 def test_a_checkpoint_is_whole_or_absent(tmp_path):
