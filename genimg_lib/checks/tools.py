@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import io
+import linecache
 import operator
 import re
 import traceback
@@ -21,7 +22,7 @@ def gradient(out, *wrt, along=None):
     out: anything an answer returned; what is no tensor has no graph.
     """
     lost = CUT if len(wrt) == 1 else (CUT,) * len(wrt)
-    if not isinstance(out, torch.Tensor) or not out.requires_grad:
+    if not isinstance(out, torch.Tensor) or not out.requires_grad or out.is_complex():
         return lost
     total = (out * along).sum() if along is not None and out.shape == along.shape else out.sum()
     grads = torch.autograd.grad(total, wrt, retain_graph=True, create_graph=False, materialize_grads=True)
@@ -128,7 +129,7 @@ class Bounded(io.StringIO):
         return len(text)
 
 
-def raised(error: BaseException, answer, returned: list = ()) -> dict:
+def raised(error: BaseException, answer, probe=None, returned: list = ()) -> dict:
     """An answer's exception as plain data: its kind, its message, and the answer's own last line.
 
     returned: the kinds of what the answer had given back by then. With some, and no line of the answer in the
@@ -137,12 +138,16 @@ def raised(error: BaseException, answer, returned: list = ()) -> dict:
     methods = [f for f in vars(answer).values() if inspect.isfunction(f)] if inspect.isclass(answer) else []
     functions = (answer, getattr(answer, "forward", None), *methods)
     files = {f.__code__.co_filename for f in functions if hasattr(f, "__code__")}
-    own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files]
+    own = [
+        linecache.getline(frame.f_code.co_filename, line).strip()
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename in files and frame.f_code is not getattr(probe, "__code__", None)
+    ]
     try:
         message = re.sub(r"0x[0-9a-fA-F]{6,}", "0x…", str(error))[:500]  # an address differs in every run
     except Exception:  # an exception of the answer's own making need not know how to print itself
         message = "(a message that cannot be printed)"
-    reply = {"raised": type(error).__name__, "message": message, "line": (own[-1].line or "") if own else ""}
+    reply = {"raised": type(error).__name__, "message": message, "line": own[-1] if own else ""}
     if returned and not own:
         reply["returned"] = "None" if returned[-1] is type(None) else returned[-1].__name__
     return reply
@@ -194,7 +199,7 @@ def run_probe(probe, answer, given: dict) -> dict:
                 changed = [name for name, value in arguments.items() if not same(kept[name], value)]
                 replies[case] = {"got": got, "changed": changed}
             except (Exception, SystemExit) as error:  # whatever an answer raises is its verdict, never ours
-                replies[case] = raised(error, answer, returned)
+                replies[case] = raised(error, answer, probe, returned)
     return replies
 
 
