@@ -6,6 +6,7 @@ puts it elsewhere). Everything else is read from an installed package or from th
 
 import difflib
 import re
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -199,10 +200,17 @@ def _digits(name, size, n, split):
     return _padded(x[chosen], size), y[chosen], {"digit": tuple("0123456789")}
 
 
-def _faces(name, size, n, split):
-    from skimage.data import lfw_subset
+def _skimage(picture):
+    """One of the pictures inside scikit-image, without its download bar's remark about Jupyter's widgets."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import skimage.data
 
-    x = np.rint(lfw_subset() * 255).astype(np.uint8)[:, None]
+        return getattr(skimage.data, picture)()
+
+
+def _faces(name, size, n, split):
+    x = np.rint(_skimage("lfw_subset") * 255).astype(np.uint8)[:, None]
     y = np.repeat([[1], [0]], 100, axis=0)
     chosen = _stratified(y[:, 0], 0.2)[split][:n]
     return _resized(x[chosen], size), y[chosen], {"kind": ("not a face", "face")}
@@ -213,13 +221,11 @@ def _whole(name, size, n, split):
 
     Shrunk, not cropped, so that a texture keeps its large structure. All six ship inside scikit-image.
     """
-    import skimage.data
-
     if split == "test":
         raise ValueError(f"{name} holds three pictures to take apart, and no test split")
     pictures = {"textures": ("brick", "grass", "gravel"), "photos": ("astronaut", "cat", "coffee")}[name]
     size = size or {"textures": 512, "photos": 256}[name]
-    arrays = [getattr(skimage.data, picture)() for picture in pictures]
+    arrays = [_skimage(picture) for picture in pictures]
     x = np.stack([_files.square(Image.fromarray(array), size) for array in arrays])
     return x, np.arange(len(x))[:, None], {"picture": pictures}
 
