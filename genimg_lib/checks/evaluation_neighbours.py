@@ -71,7 +71,7 @@ def mistaken(got, given) -> str:
 
 
 @question(
-    "knn_precision_recall", points=3, title="Precision and recall by nearest neighbours", read="notebooks/evaluation",
+    "knn_precision_recall", points=3, title="Precision and recall by nearest neighbours", read="book/concepts/judging",
     hints=(
         "A set of points becomes a region: the union of a ball around each point, as large as the "
         "distance to its k-th neighbour in the same set. Precision asks which fakes lie in the real "
@@ -112,7 +112,8 @@ class KNNPrecisionRecall:
 
     def probe(answer, R, F, k):
         result = parts(answer(R, F, k), 2)
-        return dict(precision=number(result[0]), recall=number(result[1]), count=sum(value is not None for value in result))
+        given = sum(value is not None for value in result)
+        return dict(precision=number(result[0]), recall=number(result[1]), count=given)
 
     def compare(self, got, given, which, *cases):
         outcomes = []
@@ -128,13 +129,13 @@ class KNNPrecisionRecall:
                 "has its own radius, the distance to that sample's k-th other real one")  # fmt: skip
     def precision(self, got, given):
         pair = holds(got["plain"]["count"] == 2, f"expected (precision, recall), got {got['plain']['count']} values")
-        return both(pair, self.compare(got, given, "precision", "plain", "wide"))
+        return both(pair, self.compare(got, given, "precision", "plain", "wide", "nearest"))
 
     @prop("recall", weight=1.5,
           cause="the same with the roles exchanged: balls around fakes, the share of real "
                 "samples inside")  # fmt: skip
     def recall(self, got, given):
-        return self.compare(got, given, "recall", "plain", "wide")
+        return self.compare(got, given, "recall", "plain", "wide", "nearest")
 
     @prop("k = 1: the nearest other point",
           cause="a point is not its own neighbour: with k = 1 no radius is 0 here")  # fmt: skip

@@ -30,7 +30,7 @@ def adain_slowly(content, style):
 
 
 @question(
-    "adain", points=2, title="Adaptive instance normalisation", read="notebooks/gan",
+    "adain", points=2, title="Adaptive instance normalisation", read="book/outlook/style_transfer",
     hints=(
         "Two steps: give every channel of every content image mean 0 and deviation 1, then the style's "
         "deviation and mean.",
@@ -139,7 +139,7 @@ def demodulated(W, s):
 
 
 @question(
-    "modulated_weight", points=3, title="Modulated, demodulated convolution weights", read="notebooks/gan",
+    "modulated_weight", points=3, title="Modulated, demodulated convolution weights", read="book/algorithms/stable_gans",
     hints=(
         "Every sample of the batch gets its own kernel, so the result has one axis more than W. Where do "
         "W and s each need an axis of length 1?",

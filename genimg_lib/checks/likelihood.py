@@ -18,7 +18,7 @@ def visible(k, kind):
 
 
 @question(
-    "pixelcnn_mask", points=1, title="The mask of a PixelCNN", read="notebooks/autoregressive",
+    "pixelcnn_mask", points=1, title="The mask of a PixelCNN", read="book/algorithms/discrete_latents",
     hints=(
         "Draw a 3 × 3 grid and cross out what has not been written yet when the centre's turn comes, in "
         "reading order.",
@@ -141,7 +141,7 @@ def log_volume(x, weights, inverse=False):
 
 
 @question(
-    "affine_coupling", points=3, title="The affine coupling layer of Real NVP", read="notebooks/flows",
+    "affine_coupling", points=3, title="The affine coupling layer of Real NVP", read="book/algorithms/flows",
     hints=(
         "Split x along its last axis into two halves. One goes through the net and comes out untouched: "
         "what does that make of the inverse?",
