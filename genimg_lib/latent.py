@@ -18,7 +18,7 @@ class LatentFlow(GenerativeModel):
     steps: of Heun's method in `sample`.
     """
 
-    def __init__(self, first: GenerativeModel, width: int = 512, depth: int = 4, steps: int = 12):
+    def __init__(self, first: GenerativeModel, width: int = 384, depth: int = 4, steps: int = 12):
         super().__init__()
         self.first = first.eval().requires_grad_(False)
         self.shape, self.z, self.steps = first.shape, first.z, steps
