@@ -9,11 +9,11 @@ from genimg_lib.checks.tools import Noise, Sizes, gradient, life, parts, redraw
 
 BROKEN = "book/practice/broken_code"
 UNTOUCHED = {
-    "dbg_latent_heads": "",
-    "dbg_sampling_args": "",
-    "dbg_wire_decoder": "",
-    "dbg_decoder_size": "",
-    "dbg_missing_kl": "",
+    "dbg_latent_heads": "3e5fde8896bf9cebddf5139720e6290e209a338048c62879fa3cb515d27bdd58",
+    "dbg_sampling_args": "bd0f758da3ca52b204be236e001a152cd6d866c72a3f6f6d527660019fc4123e",
+    "dbg_wire_decoder": "09338ec1625aefec5741b93045e6c02e2a1f2ceaca98cb364860a55394f8f293",
+    "dbg_decoder_size": "b9b3ad9d6c4f74c100dcd21162835dc98898e3f302c37a446de58b9a5813e5cf",
+    "dbg_missing_kl": "b87f371b4b666e08c78ad2f3a1c2c28ebbb7904095f2c404dbb9807339845c7f",
 }
 
 
