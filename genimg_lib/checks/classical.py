@@ -1,14 +1,12 @@
-"""The checks of 01_classical: principal components, a warp, and the cheapest seam."""
+"""The checks of 01_classical: principal components and a warp; `classical_seam` has the cheapest seam."""
 
-import itertools
 import math
 
 import numpy as np
 import torch
 
-from genimg_lib.checks.compare import Outcome, both, close, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
-from genimg_lib.checks.tools import whole_numbers
 
 
 def reconstruct(X, k):
@@ -48,8 +46,34 @@ class PCAReconstruct:
 
     @prop("value", weight=2, cause="centre, project on the k directions of largest variance, add the mean back")
     def value(self, got, given):
-        return both(*(close(got[case]["out"], reconstruct(**given[case]), rtol=1e-3, atol=1e-4)
-                      for case in ("k = 1", "k = 2", "k = 4")))  # fmt: skip
+        outcomes = []
+        for case in ("k = 1", "k = 2", "k = 4"):
+            X, k = given[case].values()
+            mine, want, mean, std = got[case]["out"], reconstruct(X, k), X.mean(0), X.std(0)
+            raw = torch.linalg.svd(X).Vh[:k]
+            outcomes.append(
+                explained(
+                    close(mine, want, rtol=1e-3, atol=1e-4),
+                    mine,
+                    {
+                        "the mean was not added back": want - mean,
+                        "the cloud was not centred": X @ raw.T @ raw,
+                        "these are the directions of least variance": X - reconstruct(X, 6 - k) + mean,
+                        "one direction too many": reconstruct(X, k + 1),
+                        "one direction too few": reconstruct(X, k - 1),
+                        "centred by one number: take a mean for each column": reconstruct_about(X, k, X.mean()),
+                        "centred by rows: take a mean for each column": reconstruct_about(
+                            X, k, X.mean(1, keepdim=True)
+                        ),
+                        "divided by the standard deviation: that is the PCA of other data": reconstruct(
+                            (X - mean) / std, k
+                        )
+                        * std
+                        + mean,
+                    },
+                )
+            )
+        return both(*outcomes)  # fmt: skip
 
     @prop("exactly k directions are left", cause="keep k directions, of unit length, and drop the others")
     def rank(self, got, given):
@@ -83,6 +107,12 @@ class PCAReconstruct:
         return close(got["few"]["out"], reconstruct(**given["few"]), rtol=1e-3, atol=1e-4)
 
 
+def reconstruct_about(X, k, centre):
+    """Leading directions about a centre that is not the mean: a mistake, for its value."""
+    V = torch.linalg.svd(X - centre, full_matrices=False).Vh[:k].T
+    return (X - centre) @ V @ V.T + centre
+
+
 def sources(A, height, width):
     """For each output pixel (row by row) the input coordinates (x, y), in exact-enough arithmetic."""
     back = np.linalg.inv(A.double().numpy())
@@ -99,6 +129,42 @@ def warp(img, A):
             if 0 <= x < width and 0 <= y < height:
                 out[row, column] = img[y, x]
     return out
+
+
+def looked_up(img, M, rounding=torch.round, about=(0.0, 0.0), clamp=False):
+    """A look-up through any matrix and with any rounding: the known mistakes, for their values."""
+    height, width = img.shape
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    points = torch.stack([x.flatten() - about[0], y.flatten() - about[1], torch.ones(height * width)]).double()
+    x, y, _ = M.double() @ points
+    x, y = rounding(x + about[0]).long(), rounding(y + about[1]).long()
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    found = img[y.clamp(0, height - 1), x.clamp(0, width - 1)]
+    return (found if clamp else found * inside).reshape(height, width)
+
+
+def mistakes(img, A) -> dict:
+    """What the usual mistakes make of a picture."""
+    back, swap, alone, apart = A.double().inverse(), torch.eye(3).double()[[1, 0, 2]], A.double(), A.double().inverse()
+    alone[:2, 2], apart[:2, 2] = 0, -A[:2, 2].double()
+    return {
+        "that is a look-up by A itself: use its inverse": looked_up(img, A),
+        "x and y are swapped": looked_up(img, swap @ back @ swap),
+        "source coordinates were rounded down: take the nearest": looked_up(img, back, torch.floor),
+        "source coordinates were cut towards 0: take the nearest": looked_up(img, back, torch.trunc),
+        "the edge was repeated: outside is 0": looked_up(img, back, clamp=True),
+        "it was warped about the centre: the origin is pixel (0, 0)": looked_up(img, back, about=(5, 3)),
+        "the shift is missing": looked_up(img, alone.inverse()),
+        "the shift must be turned back, too: invert the whole matrix": looked_up(img, apart),
+        "the transpose is the inverse of a pure turn only": looked_up(img, transposed(A.double())),
+    }
+
+
+def transposed(A):
+    B = A.clone()
+    B[:2, :2] = A[:2, :2].T
+    B[:2, 2] = -B[:2, :2] @ A[:2, 2]
+    return B
 
 
 def safe(A, height, width) -> bool:
@@ -153,137 +219,28 @@ class AffineWarp:
         return dict(out=answer(img, A))
 
     def compare(self, got, given, *cases):
-        return both(*(close(got[case]["out"], warp(**given[case])) for case in cases))
+        pairs = [(got[case]["out"], given[case]) for case in cases]
+        return both(*(explained(close(mine, warp(**case)), mine, mistakes(**case)) for mine, case in pairs))
 
     @prop("a shift goes the right way", cause="A maps input to output: look up each output pixel by its inverse")
     def shift(self, got, given):
         return self.compare(got, given, "shift", "still")
 
-    @prop("x is the column, y is the row", cause="swap nothing: A acts on (x, y, 1), the picture is indexed [y, x]")
-    def axes(self, got, given):
-        return self.compare(got, given, "turn")
+    @prop("round first, then fill with 0 outside", cause="take the nearest pixel, then ask whether it is inside")
+    def part(self, got, given):
+        return self.compare(got, given, "part")
 
-    @prop("no holes when it grows", cause="go through the output's pixels, not the input's")
+    @prop("no holes when it grows", cause="go through the output's pixels and look each up in the input")
     def grow(self, got, given):
         return self.compare(got, given, "grow")
 
-    @prop(
-        "round first, then fill with 0 outside", cause="nearest pixel by rounding, not floor; no clamping to the edge"
-    )
-    def edges(self, got, given):
-        return self.compare(got, given, "part")
+    @prop("x is the column, y is the row", cause="A acts on (x, y, 1), but the picture is indexed [y, x]")
+    def turn(self, got, given):
+        return self.compare(got, given, "turn")
 
     @prop("turn, zoom and shear at once", cause="use the whole inverse matrix, its shift included")
     def bend(self, got, given):
         return self.compare(got, given, "bend")
 
 
-def cost(E, seam) -> float:
-    return sum(float(E[row, column]) for row, column in enumerate(seam))
-
-
-def cheapest(E) -> float:
-    """The lowest cost, by trying every seam from every start: 3^(H-1) · W of them."""
-    height, width = E.shape
-    best = math.inf
-    for start in range(width):
-        for steps in itertools.product((-1, 0, 1), repeat=height - 1):
-            seam = list(itertools.accumulate(steps, initial=start))
-            if 0 <= min(seam) and max(seam) < width:
-                best = min(best, cost(E, seam))
-    return best
-
-
-def is_seam(seam, E) -> Outcome:
-    """H whole numbers, inside the picture, each at most one column from the last."""
-    height, width = E.shape
-    if not isinstance(seam, list) or not all(type(column) is int for column in seam):
-        kind = seam if isinstance(seam, str) else type(seam).__name__
-        return Outcome(False, f"expected a list of {height} ints, got {kind}")
-    if len(seam) != height:
-        return Outcome(False, f"expected {height} columns, one a row, got {len(seam)}")
-    outside = [column for column in seam if not 0 <= column < width]
-    if outside:
-        return Outcome(False, f"column {outside[0]} is outside 0 to {width - 1}")
-    jump = next((row for row in range(1, height) if abs(seam[row] - seam[row - 1]) > 1), None)
-    return Outcome(
-        jump is None, "" if jump is None else f"row {jump} is {abs(seam[jump] - seam[jump - 1])} columns off"
-    )
-
-
-@question(
-    "min_error_seam",
-    points=3,
-    title="The cheapest seam",
-    read="notebooks/rules",
-    hints=(
-        "The best seam to a pixel goes through the best seam to one of the three pixels above it.",
-        "Fill a table of the cheapest cost from the top to each pixel, row by row. At the left and right edge "
-        "only two pixels are above.",
-        "The seam ends at the smallest entry of the last row. Walk back up: in each row take the cheapest of the "
-        "neighbours above, then reverse what you collected.",
-    ),
-)
-class MinErrorSeam:
-    """Dynamic programming over rows   (Efros & Freeman 2001, sec. 2.1)"""
-
-    def inputs(self, draw):
-        def carved(height, width, seam):
-            E = draw.uniform(height, width, low=1.0, high=2.0)
-            for row, column in enumerate(seam):
-                E[row, column] = 0.3 + 0.1 * E[row, column]
-            return E
-
-        trap = carved(6, 5, [4, 3, 3, 2, 2, 1])
-        trap[0, 0], trap[1, :2] = 0.01, 9  # the cheapest start leads nowhere
-        steps = carved(6, 4, [3, 2, 1, 0, 1, 2])
-        ties = draw.integers(1, 3, 6, 4).to(draw.dtype)
-        for row, column in enumerate([0, 1, 2, 3, 2, 1]):
-            ties[row, column] = 0
-        row = draw.uniform(1, 6, low=1.0, high=2.0)
-        row[0, 4] = 0.5
-        return {
-            "drawn": dict(E=draw.uniform(7, 5)), "wide": dict(E=draw.uniform(4, 9)), "steps": dict(E=steps),
-            "trap": dict(E=trap), "edges": dict(E=carved(6, 4, [0, 0, 1, 2, 3, 3])), "ties": dict(E=ties),
-            "wrap": dict(E=carved(6, 4, [0, 0, 0, 3, 3, 3])), "row": dict(E=row), "column": dict(E=draw.uniform(5, 1)),
-        }  # fmt: skip
-
-    def probe(answer, E):
-        return dict(seam=whole_numbers(answer(E)))
-
-    def best(self, got, given, *cases):
-        for case in cases:
-            E, seam = given[case]["E"], got[case]["seam"]
-            outcome = is_seam(seam, E)
-            if not outcome.passed:
-                return outcome
-            least, paid = cheapest(E), cost(E, seam)
-            if paid > least + 1e-5:
-                return Outcome(False, f"the seam costs {paid:.5g}, the cheapest {least:.5g}")
-        return Outcome(True)
-
-    @prop("a connected seam", cause="one column a row, top to bottom; neighbours differ by at most 1")
-    def connected(self, got, given):
-        E, seam = given["steps"]["E"], got["steps"]["seam"]
-        outcome = both(is_seam(seam, E), *(is_seam(got[c]["seam"], given[c]["E"]) for c in ("drawn", "wrap")))
-        straight = E.sum(0).min()
-        return both(outcome, holds(outcome.passed and cost(E, seam) < straight, "a straight cut would be cheaper"))
-
-    @prop("the cheapest", weight=2, cause="cost to a pixel = its own + the least of the three above it")
-    def value(self, got, given):
-        return self.best(got, given, "drawn", "wide", "ties")
-
-    @prop("not fooled by a cheap start", cause="greedy steps cannot look ahead: fill the whole table first")
-    def trap(self, got, given):
-        return self.best(got, given, "trap")
-
-    @prop(
-        "right at the edges",
-        cause="the first column has no left neighbour: index −1 or roll comes out on the other side",
-    )
-    def edges(self, got, given):
-        return self.best(got, given, "edges", "wrap")
-
-    @prop("one row, one column", cause="with one row the seam is its minimum; with one column it is straight")
-    def thin(self, got, given):
-        return self.best(got, given, "row", "column")
+from genimg_lib.checks import classical_seam  # noqa: E402, F401  the third question of this notebook

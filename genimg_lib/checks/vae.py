@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 
-from genimg_lib.checks.compare import both, close, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient
 
@@ -53,7 +53,17 @@ class GaussianKL:
 
     @prop("value", weight=2, cause="half of (variance + mu² − logvar − 1); exp(logvar) is the variance")
     def value(self, got, given):
-        return close(got["plain"]["kl"], kl_of(**given["plain"]))
+        mu, logvar = given["plain"].values()
+        mine, want, z = got["plain"]["kl"], kl_of(mu, logvar), mu.shape[1]
+        return explained(close(mine, want), mine, {
+            "the half is missing": 2 * want,
+            "the −1 is missing": want + z / 2,
+            "the sign is wrong": -want,
+            "a mean over the latents: take the sum": want / z,
+            "logvar was taken for log sigma": kl_of(mu, 2 * logvar),
+            "that is the KL the other way round": ((1 + mu**2) * (-logvar).exp() - 1 + logvar).sum(1) / 2,
+            "the squared mean is missing": kl_of(0 * mu, logvar),
+        })  # fmt: skip
 
     @prop(
         "zero at the prior and nowhere else",
@@ -112,10 +122,18 @@ class Reparameterize:
         grad_mu, grad_logvar = gradient(z, mu, logvar, along=along)
         return dict(z=z, mu=grad_mu, logvar=grad_logvar)
 
-    @prop("value", weight=2, cause="exp(logvar) is the variance; eps is multiplied with its root")
+    @prop("value", weight=2, cause="the given eps is multiplied with the root of the variance exp(logvar)")
     def value(self, got, given):
         mu, logvar, eps = given["plain"].values()
-        return close(got["plain"]["z"], mu + logvar.exp().sqrt() * eps)
+        mine, sigma = got["plain"]["z"], logvar.exp().sqrt()
+        return explained(close(mine, mu + sigma * eps), mine, {
+            "exp(logvar) is the variance, not its root": mu + logvar.exp() * eps,
+            "logvar itself is no spread": mu + logvar * eps,
+            "mu is missing": sigma * eps,
+            "this is the mean: nothing was added": mu,
+            "eps was not used": mu + sigma,
+            "the root was taken twice": mu + sigma.sqrt() * eps,
+        })  # fmt: skip
 
     @prop("the spread comes from eps alone", cause="use the eps that is given: draw no noise of your own")
     def eps(self, got, given):
@@ -200,7 +218,22 @@ class ElboLoss:
         cause="cross-entropy summed over pixels + KL summed over latents, mean over the batch",
     )
     def value(self, got, given):
-        return close(got["plain"]["loss"], elbo(**given["plain"]))
+        case, mine = given["plain"], got["plain"]["loss"]
+        x, logits, mu, logvar = case.values()
+        nll, kl, want = bits(x, logits).sum() / 6, kl_of(mu, logvar).mean(), elbo(**case)
+        return explained(close(mine, want), mine, {
+            "a mean over the pixels: take the sum": nll / 30 + kl,
+            "a mean over pixels and latents: take the sums": nll / 30 + kl / 4,
+            "a mean over the latents: take the sum": nll + kl / 4,
+            "a sum over the batch: take the mean": 6 * want,
+            "the KL is missing": nll,
+            "the reconstruction is missing": kl,
+            "this is the ELBO itself: minimise its negative": -want,
+            "the KL was subtracted": nll - kl,
+            "the logits went through a sigmoid twice": bits(x, logits.sigmoid()).sum() / 6 + kl,
+            "squared error: a Bernoulli decoder has a cross-entropy": ((logits.sigmoid() - x) ** 2).sum() / 6 + kl,
+            "beta must be 1 when it is not given": nll + kl / 2,
+        })  # fmt: skip
 
     @prop("mean over the batch", cause="add up everything of one picture first, then average over pictures")
     def batch(self, got, given):

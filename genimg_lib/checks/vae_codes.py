@@ -2,7 +2,7 @@
 
 import torch
 
-from genimg_lib.checks.compare import Misfit, both, close, holds, tensor
+from genimg_lib.checks.compare import Misfit, both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient, parts
 
@@ -40,11 +40,13 @@ class VQStraightThrough:
         return {"plain": dict(ze=ze, codebook=codebook), "heavy": dict(ze=ze, codebook=codebook, beta=2.0)}
 
     def probe(answer, ze, codebook, **beta):
-        zq, idx, loss, *more = parts(answer(ze.requires_grad_(), codebook.requires_grad_(), **beta), 3)
+        result = answer(ze.requires_grad_(), codebook.requires_grad_(), **beta)
+        count = len(result) if isinstance(result, tuple | list) else 1
+        zq, idx, loss, *_ = parts(result, 3)
         along = 1 + torch.arange(ze.numel(), dtype=ze.dtype).reshape(ze.shape) / 5
         through = gradient(zq, ze, codebook, along=along)
         moved = gradient(loss, ze, codebook)
-        return dict(zq=zq, idx=idx, loss=loss, through=list(through), moved=list(moved), more=len(more))
+        return dict(zq=zq, idx=idx, loss=loss, through=list(through), moved=list(moved), count=count)
 
     def want(self, ze, codebook, beta=0.25):
         """Loss and its two gradients, term by term."""
@@ -58,16 +60,31 @@ class VQStraightThrough:
     @prop("the nearest code", weight=2, cause="smallest Euclidean distance to each code; return (zq, idx, loss)")
     def code(self, got, given):
         ze, codebook = given["plain"].values()
-        idx = nearest(ze, codebook)
+        idx, mine, count = nearest(ze, codebook), got["plain"]["idx"], got["plain"]["count"]
+        unit = torch.nn.functional.normalize(codebook, dim=1)
         return both(
-            holds(not got["plain"]["more"], "expected three results: (zq, idx, loss)"),
-            close(got["plain"]["idx"], idx),
+            holds(count == 3, f"expected three results, (zq, idx, loss), got {count}"),
+            explained(close(mine, idx), mine, {
+                "the largest dot product prefers long codes": (ze @ codebook.T).argmax(1),
+                "the angle alone does not tell the distance": (ze @ unit.T).argmax(1),
+                "these are the farthest codes": torch.cdist(ze, codebook).argmax(1),
+            }),
             close(got["plain"]["zq"], codebook[idx]),
-        )
+        )  # fmt: skip
 
     @prop("loss value", cause="mean squared distance, once for the codebook and beta times for the commitment")
     def loss(self, got, given):
-        return both(*(close(got[case]["loss"], self.want(**given[case])[0]) for case in ("plain", "heavy")))
+        outcomes = []
+        for case, beta in (("plain", 0.25), ("heavy", 2.0)):
+            mine, want = got[case]["loss"], self.want(**given[case])[0]
+            outcomes.append(explained(close(mine, want), mine, {
+                "a sum over the D numbers of a row: take the mean of all": 3 * want,
+                "a sum over everything: take the mean": 36 * want,
+                "the commitment term is missing": want / (1 + beta),
+                "only the commitment term is there: is the other taken after zq became ze?": want * beta / (1 + beta),
+                "beta is 0.25 when it is not given": 2 * want / (1 + beta),
+            }))  # fmt: skip
+        return both(*outcomes)
 
     @prop(
         "zq passes its gradient to ze unchanged",
@@ -90,7 +107,14 @@ class VQStraightThrough:
     def sides(self, got, given):
         for case in ("plain", "heavy"):
             _, to_ze, to_codes = self.want(**given[case])
-            outcome = both(close(got[case]["moved"][0], to_ze), close(got[case]["moved"][1], to_codes))
+            beta, (mine, codes) = given[case].get("beta", 0.25), got[case]["moved"]
+            outcome = both(
+                explained(close(mine, to_ze), mine, {
+                    "nothing was stopped: both terms pull at ze": to_ze * (1 + beta) / beta,
+                    "beta belongs to the term that moves ze": to_ze / beta,
+                }),
+                close(codes, to_codes),
+            )  # fmt: skip
             if not outcome.passed:
                 return outcome
         return outcome
