@@ -11,9 +11,9 @@ from genimg_lib.checks.tools import Sizes, gradient, life, parts, redraw
 
 BROKEN = "book/practice/broken_code"
 UNTOUCHED = {
-    "dbg_generator_shapes": "",
-    "dbg_pair_sizes": "",
-    "dbg_gan_step": "",
+    "dbg_generator_shapes": "5bf3cb251d2d7dca99831ad3276d2727d7470ca69deb012dff08c3085d466b14",
+    "dbg_pair_sizes": "3743f519b1d024a7e3d79e74832a1e9560b5f8f438ffb192ac7202a13d392f66",
+    "dbg_gan_step": "919d9e75b6c4bd9f6eac5ef908080cb22f34d8cc034f36d022a2b6deceed725e",
 }
 
 
