@@ -20,11 +20,7 @@ corpus.load()
 QUESTIONS = load_all()
 IDS = sorted(QUESTIONS)
 ASKED = [id for id in IDS if not QUESTIONS[id].takes_data]  # answered by a function or a class
-RIGHT = [
-    pytest.param(id, answer, id=f"{id}-{answer.__name__}")
-    for id in IDS
-    for answer in corpus.RIGHT.get(id, [])
-]
+RIGHT = [pytest.param(id, answer, id=f"{id}-{answer.__name__}") for id in IDS for answer in corpus.RIGHT.get(id, [])]
 WRONG = [
     pytest.param(id, answer, name, id=f"{id}-{answer.__name__}")
     for id in IDS
@@ -33,22 +29,38 @@ WRONG = [
 PLAIN = (torch.Tensor, str, int, float, bool, type(None))
 
 
+def accepts(id, answer, seed):
+    verdict = judge(QUESTIONS[id], answer, seed)
+    assert verdict.status == "pass" and verdict.score == verdict.max_score, f"seed {seed}\n{verdict}"
+
+
+def refuses(id, answer, name, seed):
+    verdict = judge(QUESTIONS[id], answer, seed)
+    assert verdict.status in ("fail", "error") and verdict.score < verdict.max_score, f"seed {seed}\n{verdict}"
+    assert name in [p.name for p in verdict.properties], f"{id} has no property {name!r}"
+    failed = [p.name for p in verdict.properties if p.status == "fail"]
+    assert name in failed, f"seed {seed}: {name} passed\n{verdict}"
+
+
 @pytest.mark.parametrize("id, answer", RIGHT)
 def test_a_right_answer_gets_full_marks(id, answer):
-    for seed in (0, 1, 2):
-        verdict = judge(QUESTIONS[id], answer, seed)
-        assert verdict.status == "pass" and verdict.score == verdict.max_score, f"seed {seed}\n{verdict}"
+    for seed in (0, 1):
+        accepts(id, answer, seed)
 
 
 @pytest.mark.parametrize("id, answer, name", WRONG)
 def test_a_wrong_answer_fails_the_property_that_must_catch_it(id, answer, name):
-    for seed in (0, 1):
-        verdict = judge(QUESTIONS[id], answer, seed)
-        assert verdict.status in ("fail", "error") and verdict.score < verdict.max_score, (
-            f"survived\n{verdict}"
-        )
-        assert name in [p.name for p in verdict.properties], f"{id} has no property {name!r}"
-        assert name in [p.name for p in verdict.properties if p.status == "fail"], f"{name} passed\n{verdict}"
+    refuses(id, answer, name, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id", IDS)
+def test_no_seed_is_a_lucky_one(id):
+    for seed in range(2, 8):
+        for answer in corpus.RIGHT.get(id, []):
+            accepts(id, answer, seed)
+        for answer, name in corpus.WRONG.get(id, []):
+            refuses(id, answer, name, seed)
 
 
 @pytest.mark.parametrize("id", ASKED)
@@ -196,7 +208,8 @@ def test_whatever_comes_gets_a_verdict_and_no_points(id, answer):
     verdict = judge(QUESTIONS[id], answer)
     assert verdict.status in ("fail", "error") and verdict.score == 0, str(verdict)
     assert repr(verdict) == "0.0" and verdict.message and "genimg_lib" not in str(verdict)
-    assert str(verdict) == str(judge(QUESTIONS[id], answer)), "the text is not the same twice"
+    if answer in (an_object, yields):  # whose addresses must not show
+        assert str(verdict) == str(judge(QUESTIONS[id], answer)), "the text is not the same twice"
 
 
 @pytest.mark.parametrize("id", ASKED)
@@ -233,11 +246,7 @@ def alone(id):
     """The probe, compiled from its source with nothing else in sight but torch, math and the tools."""
     source = textwrap.dedent(inspect.getsource(type(QUESTIONS[id].spec).probe))
     assert not [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Import | ast.ImportFrom)]
-    public = {
-        name: value
-        for name, value in vars(tools).items()
-        if getattr(value, "__module__", "") == tools.__name__
-    }
+    public = {name: value for name, value in vars(tools).items() if getattr(value, "__module__", "") == tools.__name__}
     names = {"torch": torch, "math": math, "CUT": tools.CUT, **public}
     exec(compile(source, "<probe>", "exec"), names)
     return names["probe"]
