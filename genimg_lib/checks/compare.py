@@ -94,6 +94,8 @@ def wrong_kind(got, want) -> str:
         return "expected a torch.Tensor, got a numpy array: stay in torch, numpy cuts the graph"
     if isinstance(got, bool | int | float):
         return "" if want.ndim == 0 else f"expected a tensor of shape {shape(want)}, got a Python number"
+    if isinstance(got, complex):
+        return "expected a real number, got a complex one: a root of something negative?"
     if type(got) not in (torch.Tensor, torch.nn.Parameter):
         return f"expected a torch.Tensor, got {type(got).__name__}"
     if got.is_complex():
@@ -130,5 +132,5 @@ def explained(outcome: Outcome, got, mistakes: dict) -> Outcome:
 
 def arrives(got, want, where: str, **tolerances) -> Outcome:
     """A gradient equals `want`; one that is zero everywhere is said to have been lost on the way to `where`."""
-    lost = f"no gradient arrives at {where}: is something detached on the way?"
+    lost = f"no gradient arrives at {where}: is something detached or flat on the way?"
     return explained(close(got, want, **tolerances), got, {lost: torch.zeros_like(torch.as_tensor(want))})

@@ -75,7 +75,10 @@ def describe(reply: dict) -> str:
     what = f"{reply.get('raised')}: {reply.get('message') or '(no message)'}"
     if reply.get("returned"):
         return f"what your answer returned, {reply['returned']}, could not be used ({what})"
-    return f"your answer raised {what}" + (f" at `{reply['line']}`" if reply.get("line") else "")
+    where = f" at `{reply['line']}`" if reply.get("line") else ""
+    if "dtype" in what or "scalar type" in what:
+        where += " (torch.ones, zeros and randn make float32 unless told: give them the input's dtype)"
+    return f"your answer raised {what}{where}"
 
 
 def untouched(replies: dict) -> bool:

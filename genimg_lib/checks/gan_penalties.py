@@ -75,8 +75,8 @@ class GradientPenalty:
         return dict(penalty=penalty, grads=gradient(penalty, critic.first, critic.bias, critic.second))
 
     @prop("value", weight=2,
-          cause="one u a sample, the norm over all axes but the first, the mean of (norm − "
-                "1)² at the end")  # fmt: skip
+          cause="one u a sample; the mix must ask for a gradient; the norm over all axes but the "
+                "first; the mean of (norm − 1)² at the end")  # fmt: skip
     def value(self, got, given):
         case, mine = given["images"], got["images"]["penalty"]
         w, x, (u, real, fake) = (
@@ -165,8 +165,8 @@ class R1Penalty:
         return dict(penalty=penalty, grads=gradient(penalty, critic.first, critic.bias, critic.second))
 
     @prop("value", weight=2,
-          cause="gamma/2 times the squared length of each image's gradient, averaged over "
-                "images")  # fmt: skip
+          cause="real must ask for a gradient; gamma/2 times the squared length of each image's "
+                "gradient, averaged over images")  # fmt: skip
     def value(self, got, given):
         case, mine = given["images"], got["images"]["penalty"]
         g, gamma = critic_gradient(case["real"].double(), *weights_of(case)), case["gamma"]

@@ -64,6 +64,13 @@ def one_round(W):
 
 
 @wrong(SPECTRAL, caught_by=SLOW)
+def five_rounds_from_a_random_start(W):
+    m = W.flatten(1)
+    u, v = power(m, 5)
+    return W / (u @ m @ v)
+
+
+@wrong(SPECTRAL, caught_by=SLOW)
 def three_rounds_from_ones(W):
     m = W.flatten(1)
     u, v = power(m, 3, torch.ones(len(m), dtype=m.dtype))
