@@ -136,3 +136,21 @@ def test_flawed_code_is_handed_out_in_place_of_the_solution():
 def test_marks_that_do_not_pair_are_refused(source):
     with pytest.raises(ValueError, match="stands"):
         make.without_solution(source)
+
+
+@pytest.mark.slow
+def test_an_endless_loop_is_interrupted_and_the_notebook_goes_on():
+    from nbclient import NotebookClient
+
+    sources = [
+        "from genimg_lib.checks import check",
+        "def gaussian_kl(mu, logvar):\n    while True:\n        pass",
+        'check("gaussian_kl", gaussian_kl)',
+        "print('still here')",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    client = NotebookClient(notebook, timeout=20, interrupt_on_timeout=True, kernel_name="python3")
+    client.execute()
+    (verdict,), (after,) = notebook.cells[2].outputs, notebook.cells[3].outputs
+    assert verdict.data["text/plain"] == "0.0" and "stopped before it ended" in verdict.data["text/html"]
+    assert after.text == "still here\n"
