@@ -139,6 +139,16 @@ def forgets_the_smallest(k, kind):
     return by_slices(k, kind) if k > 1 else torch.ones(1, 1)
 
 
+@wrong("pixelcnn_mask", caught_by=ROWS)
+def sees_everything(k, kind):
+    return torch.ones(k, k)
+
+
+@wrong("pixelcnn_mask", caught_by=ROWS)
+def sees_nothing(k, kind):
+    return torch.zeros(k, k)
+
+
 @wrong("pixelcnn_mask", caught_by=LATER)
 def knows_three_alone(k, kind):
     mask = torch.zeros(k, k)
