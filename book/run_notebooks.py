@@ -56,7 +56,7 @@ def main(paths: list[str]) -> int:
         start = time.perf_counter()
         try:
             where = {"metadata": {"path": str(path.resolve().parent)}}
-            NotebookClient(book, timeout=600, record_timing=False, resources=where).execute()
+            NotebookClient(book, timeout=1800, record_timing=False, resources=where).execute()
         except CellExecutionError as error:
             print(f"{path}: {error}")
             failed += 1

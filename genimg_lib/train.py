@@ -195,6 +195,7 @@ def atomic(path: Path, write: Callable) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
+        os.chmod(temporary, 0o644)  # a temporary file is private; what takes its place should not be
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
