@@ -46,8 +46,7 @@ class GeneratorShapes:
         return alive(got[name], (6, 1, 28, 28), "the picture")
 
     @prop("(B, 1, 28, 28) from (B, 100)", cause="one picture a sample: Linear to C · 7 · 7, reshape, two doublings, "
-          "one "
-          "channel out; a view with -1 may hide a batch of another size")  # fmt: skip
+          "one channel out; a view with -1 may hide a batch of another size")  # fmt: skip
     def shape(self, got, given):
         return self.living(got, "hundred")
 
@@ -124,8 +123,7 @@ class PairSizes:
         return self.fits(got, given, ["64 in colour"])
 
     @prop("32 and 64, grey and colour", 2, cause="compute the doublings, the halvings and the last Linear from size, "
-          "and the "
-          "first and last convolution from channels")  # fmt: skip
+          "and the first and last convolution from channels")  # fmt: skip
     def every(self, got, given):
         return self.fits(got, given, given)
 
@@ -233,8 +231,7 @@ class GanStep:
         return self.loss(got, given, 1)
 
     @prop("D has learned from real and fake", 2, cause="one backward through d_loss, then opt_d.step(), before G's "
-          "turn; D "
-          "must not move in G's turn")  # fmt: skip
+          "turn; D must not move in G's turn")  # fmt: skip
     def d_moved(self, got, given):
         alone = holds(got["fresh"]["alone"], "you changed real or z")
         return both(self.weights(got, given, "fresh", slice(2, 4)), alone)
@@ -252,8 +249,7 @@ class GanStep:
         return both(self.weights(got, given, "fresh", slice(2, 4)), holds(not before, says))
 
     @prop("gradients are cleared before each turn", cause="zero_grad before each backward: gradients add up, and G's "
-          "turn "
-          "leaves some in D as well")  # fmt: skip
+          "turn leaves some in D as well")  # fmt: skip
     def cleared(self, got, given):
         return both(*(self.weights(got, given, name, slice(0, 4)) for name in ("stale", "twice")))
 
@@ -293,8 +289,7 @@ class FindTheFaults:
         return f1, found, [row for row, hit in zip(rows, hits, strict=True) if not hit], total
 
     @prop("no fault is missed", cause="read once more for what is not there: a loss, a loop, an import, a model left "
-          "as a "
-          "comment")  # fmt: skip
+          "as a comment")  # fmt: skip
     def recall(self, got, given):
         f1, found, *_ = self.score(got)
         tally = [(name, [i for i, fault in enumerate(FAULTS) if fault[0] == name]) for name in PROGRAMS]
@@ -302,8 +297,7 @@ class FindTheFaults:
         return Outcome(len(found) == len(FAULTS), f"found: {says}; F1 is {f1:.2f}", f1)
 
     @prop("nothing is a fault that is none", cause="a fault is one line and one class: check the line number against "
-          "the "
-          "listing and the class against the table")  # fmt: skip
+          "the listing and the class against the table")  # fmt: skip
     def precision(self, got, given):
         f1, _, wrong, total = self.score(got)
         odd, unknown = got["faults"]["odd"], [row for row in wrong if row[2] not in CLASSES or row[0] not in PROGRAMS]

@@ -2,7 +2,7 @@
 
 import torch
 
-from genimg_lib.checks.compare import both, close, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.living import alive
 from genimg_lib.checks.tools import Noise, Sizes, gradient, life, parts, redraw
@@ -62,8 +62,7 @@ class LatentHeads:
         return self.living(got)
 
     @prop("any sign", 2, cause="no activation after the heads: a ReLU there forbids negative means, and every "
-          "variance "
-          "below 1")  # fmt: skip
+          "variance below 1")  # fmt: skip
     def sign(self, got, given):
         low, high = tensor(got["pictures"]["low"], (4,)), tensor(got["pictures"]["high"], (4,))
         names = ("mu", "mu", "logvar", "logvar")
@@ -107,8 +106,7 @@ class SamplingArgs:
         return (tensor(got["many"][name], case["mu"]) - case["mu"].double()) / (case["logvar"].double() / 2).exp()
 
     @prop("the spread is exp(logvar / 2)", 2, cause="exp(logvar) is the variance; its root is exp(logvar / 2), and "
-          "the "
-          "noise is normal, not uniform")  # fmt: skip
+          "the noise is normal, not uniform")  # fmt: skip
     def spread(self, got, given):
         eps, low = self.eps(got, given), given["many"]["logvar"] < -0.5
         for words, part in (("small", eps[low]), ("large", eps[~low])):
@@ -124,8 +122,7 @@ class SamplingArgs:
         return holds(off < 0.1 and eps.std() > 0.1, says)
 
     @prop("fresh noise for every number", cause="draw eps inside, in the shape of mu, at each call: not once a batch, "
-          "a "
-          "row or a column")  # fmt: skip
+          "a row or a column")  # fmt: skip
     def fresh(self, got, given):
         first, second = self.eps(got, given), self.eps(got, given, "again")
         if min(first.std(0).min(), second.std(0).min(), first.std(1).mean()) < 0.3:
@@ -150,8 +147,7 @@ class SamplingArgs:
     "Follow one picture through forward with a finger. Does every line use what the line before made?",
     "What goes into the decoder? What should go into it, and how many numbers is that?",
     "The picture that comes out must be a function of a sampled z, and of nothing else. Then the loss can reach mu "
-    "and "
-    "logvar through z.",
+    "and logvar through z.",
 ))  # fmt: skip
 class WireDecoder:
     """x -> (mu, logvar) -> z -> reconstruction   (Kingma & Welling 2014, fig. 1 and sec. 3)"""
@@ -191,8 +187,7 @@ class WireDecoder:
         return both(self.picture(got), holds(same.passed, says))
 
     @prop("mu and logvar come from the picture", cause="the encoder reads x, and forward returns its two heads, "
-          "second and "
-          "third")  # fmt: skip
+          "second and third")  # fmt: skip
     def encoded(self, got, given):
         return both(self.picture(got), alive(got["pictures"]["encoded"], (5, 4), "(mu, logvar)"))
 
@@ -212,8 +207,7 @@ class WireDecoder:
         return both(self.wired(got, 1), holds((first - second).abs().max() > 1e-6, "two passes gave the same picture"))
 
     @prop("gradient reaches the encoder through z", cause="sample z without detach, so that the reconstruction "
-          "teaches the "
-          "encoder too")  # fmt: skip
+          "teaches the encoder too")  # fmt: skip
     def grads(self, got, given):
         mu, logvar, recon = (torch.tensor(r) for r in got["pictures"]["reach"])
         lost = int(((mu | logvar) & ~recon).sum())
@@ -254,8 +248,7 @@ class DecoderSize:
         return both(out, holds((pull.abs().sum(0) > 0).all(), "some of z's numbers have no influence on the picture"))
 
     @prop("(B, 1, 28, 28) from (B, 16)", cause="Linear to C · 7 · 7 numbers, reshape to (B, C, 7, 7), two doublings, "
-          "one "
-          "channel out")  # fmt: skip
+          "one channel out")  # fmt: skip
     def shape(self, got, given):
         return self.living(got, "sixteen")
 
@@ -267,8 +260,7 @@ class DecoderSize:
                     holds(all([n, n] in seen for n in (7, 14, 28)), f"the sizes on the way: {gone}"))  # fmt: skip
 
     @prop("logits: any sign, any size", cause="no sigmoid, tanh or ReLU at the end: binary_cross_entropy_with_logits "
-          "has the "
-          "sigmoid in it")  # fmt: skip
+          "has the sigmoid in it")  # fmt: skip
     def logits(self, got, given):
         low, high = got["sixteen"]["low"], got["sixteen"]["high"]
         says = f"with large weights the output stays in [{low:.2g}, {high:.2g}]"
@@ -315,17 +307,31 @@ class MissingKL:
         return sum(self.terms(**case)).mean().to(case["x"])
 
     @prop("the reconstruction, summed over the pixels", 2, cause="binary cross-entropy from the logits: sum over a "
-          "picture's "
-          "pixels, mean over the batch")  # fmt: skip
+          "picture's pixels, mean over the batch")  # fmt: skip
     def pixels(self, got, given):
-        return close(got["at the prior"]["loss"], self.want(given["at the prior"]))
+        want, mine = self.want(given["at the prior"]), got["at the prior"]["loss"]
+        case = given["at the prior"]
+        return explained(close(mine, want), mine, {
+            "a mean over the pixels: take their sum": want / 24,
+            "a sum over the batch: take the mean": want * 5,
+            "this is a squared error": ((case["logits"].sigmoid() - case["x"]) ** 2).sum() / 5,
+        })  # fmt: skip
 
     @prop("the KL, summed over the latents", 2, cause="add KL(q || N(0, I)): -1/2 of the sum of 1 + logvar - mu² - "
           "exp(logvar), over the latents")  # fmt: skip
     def kl(self, got, given):
         far, plain = (tensor(got[name]["loss"], ()) for name in ("far", "plain"))
         want = self.want(given["far"]).double() - self.want(given["plain"]).double()
-        return close((far - plain).to(given["far"]["x"].dtype), want.to(given["far"]["x"]), rtol=1e-3)
+        mine = (far - plain).to(given["far"]["x"].dtype)
+        same = close(mine, want.to(given["far"]["x"]), rtol=1e-3)
+        says = "with other mu and logvar the loss changes by another amount: " + same.message
+        return explained(holds(same.passed, says), mine, {
+            "there is no KL": 0 * want,
+            "the KL has the wrong sign": -want,
+            "a mean over the latents: take their sum": want / 3,
+            "a sum over the batch: take the mean": want * 5,
+            "the half is missing": want * 2,
+        })  # fmt: skip
 
     @prop("the mean over the batch", cause="divide by the number of samples, once, for both terms")
     def batch(self, got, given):

@@ -1,10 +1,10 @@
-"""05 Diffusion, first half: the schedule, noising, what a network predicts, DDPM's and DDIM's step."""
+"""05 Diffusion, first part: the schedule, noising, what a network predicts."""
 
 import math
 
 import torch
 
-from genimg_lib.checks.compare import both, close, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient, parts
 
@@ -16,24 +16,15 @@ def rows(ab, like):
     return ab.reshape(-1, *[1] * (like.ndim - 1))
 
 
-def posterior(xt, x0, alpha, ab_prev):
-    """Mean and variance of q(x_{t-1} | x_t, x_0) by Bayes: a Gaussian prior times a Gaussian likelihood."""
-    prior, seen = 1 / (1 - ab_prev), alpha / (1 - alpha)
-    mean = (prior * math.sqrt(ab_prev) * x0 + math.sqrt(alpha) / (1 - alpha) * xt) / (prior + seen)
-    return mean, 1 / (prior + seen)
-
-
 # mutates: no tensor goes in, so there is nothing to leave alone
 @question("cosine_alpha_bar", points=2, mutates=True, title="The cosine noise schedule", read=DIFFUSION, hints=(
     "Write the ideal curve f first, at the T + 1 times 0, 1/T, ..., 1. How much signal is left after step 1?",
     "A beta is what one step takes away: compare f at two neighbouring times. Which beta reaches 1, and why "
     "is that bad?",
-    "T betas from T + 1 values of f; clip them; then alpha_bar is a running product, so that the clip is in "
-    "it.",
+    "T betas from T + 1 values of f; clip them; then alpha_bar is a running product, so that the clip is in it.",
 ))  # fmt: skip
 class CosineAlphaBar:
-    """alpha_bar_t = prod (1 - beta), beta_t = min(1 - f(t + 1) / f(t), 0.999)   (Nichol & Dhariwal "
-    "2021, sec. 3.2)"""
+    """alpha_bar_t = prod (1 - beta), beta_t = min(1 - f(t + 1) / f(t), 0.999)   (Nichol & Dhariwal 2021)"""
 
     def inputs(self, draw):
         return {
@@ -64,13 +55,11 @@ class CosineAlphaBar:
     def first(self, got, given):
         return both(*(self.near(got, given, name, slice(0, 1)) for name in ("short", "long")))
 
-    @prop("the curve", 2, cause="f(t) = cos squared of ((t/T + s) / (1 + s)) * pi/2, divided by its own "
-          "value at 0")
+    @prop("the curve", 2, cause="f(t) = cos squared of ((t/T + s) / (1 + s)) * pi/2, divided by its own value at 0")
     def curve(self, got, given):
         return both(*(self.near(got, given, name, slice(0, -1)) for name in ("short", "long")))
 
-    @prop("the last beta is clipped", 1, cause="f ends at 0, so the last beta would be 1: clip the betas at "
-          "0.999, "
+    @prop("the last beta is clipped", 1, cause="f ends at 0, so the last beta would be 1: clip the betas at 0.999, "
           "and rebuild alpha_bar from the clipped ones")  # fmt: skip
     def clipped(self, got, given):
         for name in ("short", "long"):
@@ -90,11 +79,9 @@ class CosineAlphaBar:
 
 
 @question("q_sample", points=1, title="Noise a picture to step t in one jump", read=DIFFUSION, hints=(
-    "How much of the picture's variance is left at step t, and how much must the noise bring so that the sum "
-    "is 1?",
+    "How much of the picture's variance is left at step t, and how much must the noise bring so that the sum is 1?",
     "alpha_bar[t] has shape (B,). What does PyTorch line it up with when it meets (B, C, H, W)?",
-    "Give the (B,) coefficients one trailing axis of length 1 for every further axis of x0, whatever its "
-    "rank.",
+    "Give the (B,) coefficients one trailing axis of length 1 for every further axis of x0, whatever its rank.",
 ))  # fmt: skip
 class QSample:
     """x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps   (Ho et al. 2020, eq. 4)"""
@@ -118,26 +105,36 @@ class QSample:
         return torch.stack([math.sqrt(alpha_bar[k]) * x + math.sqrt(1 - alpha_bar[k]) * e
                             for x, k, e in zip(x0, t.tolist(), eps, strict=True)])  # fmt: skip
 
-    @prop("value for images", 2, cause="the coefficients are square roots of alpha_bar[t] and of 1 - "
-          "alpha_bar[t]: "
+    @prop("value for images", 2, cause="the coefficients are square roots of alpha_bar[t] and of 1 - alpha_bar[t]: "
           "variances add, standard deviations do not")  # fmt: skip
     def value(self, got, given):
-        return close(got["images"]["xt"], self.want(**given["images"]))
+        case, mine = given["images"], got["images"]["xt"]
+        x0, eps, ab = case["x0"], case["eps"], rows(case["alpha_bar"][case["t"]], case["x0"])
+        first = case["alpha_bar"][case["t"][0]]
+        return explained(close(mine, self.want(**case)), mine, {
+            "the roots are missing": ab * x0 + (1 - ab) * eps,
+            "1 - sqrt(alpha_bar) is not sqrt(1 - alpha_bar)": ab.sqrt() * x0 + (1 - ab.sqrt()) * eps,
+            "signal and noise are swapped": (1 - ab).sqrt() * x0 + ab.sqrt() * eps,
+            "every sample has the first one's t": first.sqrt() * x0 + (1 - first).sqrt() * eps,
+            "this is the mean: the noise is missing": ab.sqrt() * x0,
+        })  # fmt: skip
 
     @prop("any rank", cause="count x0's axes instead of writing (-1, 1, 1, 1)")
     def rank(self, got, given):
         names = ("vectors", "numbers", "video")
         return both(*(close(got[name]["xt"], self.want(**given[name])) for name in names))
 
-    @prop("every sample by its own t", cause="(B,) lines up with the last axis, and where the width equals B "
-          "nothing "
+    @prop("every sample by its own t", cause="(B,) lines up with the last axis, and where the width equals B nothing "
           "complains: reshape the coefficients to (B, 1, ..., 1)")  # fmt: skip
     def own(self, got, given):
         name = "as wide as the batch"
-        return close(got[name]["xt"], self.want(**given[name]))
+        case, mine = given[name], got[name]["xt"]
+        ab = case["alpha_bar"][case["t"]]  # (B,), lined up with the width
+        return explained(close(mine, self.want(**case)), mine, {
+            "every column has a t of its own": ab.sqrt() * case["x0"] + (1 - ab).sqrt() * case["eps"],
+        })  # fmt: skip
 
-    @prop("gradients reach x0 and eps", cause="stay in torch and differentiable: no .data, no detach, no "
-          "numpy")
+    @prop("gradients reach x0 and eps", cause="stay in torch and differentiable: no .data, no detach, no numpy")
     def grads(self, got, given):
         x0, t, ab = (given["images"][name] for name in ("x0", "t", "alpha_bar"))
         along = torch.linspace(-1, 2, x0.numel(), dtype=x0.dtype).reshape(x0.shape)
@@ -146,12 +143,9 @@ class QSample:
 
 
 @question("to_x0_eps", points=2, title="Three things a network may predict", read=DIFFUSION, hints=(
-    "There is one equation, x_t = sqrt(ab) x0 + sqrt(1 - ab) eps. Two of its three letters are known. Solve "
-    "it.",
-    "For v there is a second equation. Two equations, two unknowns: the pair (x0, eps) is turned by an "
-    "angle.",
-    "With cos = sqrt(ab) and sin = sqrt(1 - ab), x_t and v are (x0, eps) rotated. Undo a rotation by its "
-    "transpose.",
+    "There is one equation, x_t = sqrt(ab) x0 + sqrt(1 - ab) eps. Two of its three letters are known. Solve it.",
+    "For v there is a second equation. Two equations, two unknowns: the pair (x0, eps) is turned by an angle.",
+    "With cos = sqrt(ab) and sin = sqrt(1 - ab), x_t and v are (x0, eps) rotated. Undo a rotation by its transpose.",
 ))  # fmt: skip
 class ToX0Eps:
     """Recover (x0, eps) from x_t and a prediction of eps, x0 or v   (Salimans & Ho 2022, sec. 4)"""
@@ -179,11 +173,15 @@ class ToX0Eps:
         return x0, eps
 
     def kind(self, got, given, kind):
-        got, (x0, eps) = got[kind], self.solve(**given[kind])
+        got, case, (x0, eps) = got[kind], given[kind], self.solve(**given[kind])
         if got["count"] != 2:
             return holds(False, f"expected two results (x0, eps), got {got['count']}")
-        for name, want in (("x0", x0), ("eps", eps)):
-            same = close(got[name], want)
+        xt, out, a, s = case["xt"], case["out"], math.sqrt(case["alpha_bar"]), math.sqrt(1 - case["alpha_bar"])
+        slips = {"a sign is turned": a * xt + s * out, "the two roots are swapped": s * xt - a * out}
+        slips |= {"sqrt(ab) must divide": xt - s * out} if kind == "eps" else {}
+        for name, want, other in (("x0", x0, eps), ("eps", eps, x0)):
+            mistakes = {"the pair is in the other order": other} | (slips if name == "x0" else {})
+            same = explained(close(got[name], want), got[name], mistakes)
             if not same.passed:
                 return holds(False, f"{name}: {same.message}")
         return holds(True, "")
@@ -198,14 +196,12 @@ class ToX0Eps:
     def from_x0(self, got, given):
         return self.kind(got, given, "x0")
 
-    @prop("the network predicts v", 2, cause="v = sqrt(ab) eps - sqrt(1 - ab) x0: watch which root goes with "
-          "which, "
+    @prop("the network predicts v", 2, cause="v = sqrt(ab) eps - sqrt(1 - ab) x0: watch which root goes with which, "
           "and the signs")  # fmt: skip
     def from_v(self, got, given):
         return self.kind(got, given, "v")
 
-    @prop("gradient reaches the prediction", cause="this runs inside a loss: keep the graph to the network's "
-          "output")
+    @prop("gradient reaches the prediction", cause="this runs inside a loss: keep the graph to the network's output")
     def grads(self, got, given):
         out = given["v"]["out"]
         a, s = math.sqrt(given["v"]["alpha_bar"]), math.sqrt(1 - given["v"]["alpha_bar"])
@@ -214,115 +210,4 @@ class ToX0Eps:
         return both(*(close(g, torch.full_like(out, want)) for g, want in pairs))
 
 
-@question("ddpm_step", points=3, title="One ancestral step", read=DIFFUSION, hints=(
-    "Two pieces: a mean, which moves x_t a little towards the data, and fresh noise. What happens to the "
-    "noise at t = 0?",
-    "You need alpha_t (one step) and alpha_bar_t (all steps so far). Which one divides eps, which one "
-    "divides the whole?",
-    "The variance of q(x_{t-1} | x_t, x_0) is smaller than beta_t, by the ratio of the noise left after the "
-    "step and "
-    "before it. With nothing before step 0, alpha_bar is 1 there.",
-))  # fmt: skip
-class DdpmStep:
-    """x_{t-1} = (x_t - beta / sqrt(1 - ab) eps) / sqrt(alpha) + sqrt(beta~) z   (Ho et al. 2020, alg. "
-    "2, eq. 7)"""
-
-    def inputs(self, draw):
-        T = 7
-        same = dict(xt=draw(3, 2, 4, 5), eps=draw(3, 2, 4, 5), betas=draw.uniform(T, low=0.1, high=0.6))
-        z = draw(3, 2, 4, 5)
-        times = {"middle": 3, "second": 1, "last": 0, "first": T - 1}
-        return {name: dict(same, t=t, z=z) for name, t in times.items()} | {"quiet": dict(same, t=3, z=0 * z)}
-
-    def probe(answer, xt, eps, t, betas, z):
-        return dict(x=answer(xt, eps, t, betas, z))
-
-    def step(self, xt, eps, t, betas, z):
-        keep = (1 - betas.double()).tolist()
-        ab, ab_prev = math.prod(keep[: t + 1]), math.prod(keep[:t])
-        x0 = (xt.double() - math.sqrt(1 - ab) * eps.double()) / math.sqrt(ab)
-        mean, variance = (x0, 0.0) if t == 0 else posterior(xt.double(), x0, keep[t], ab_prev)
-        return mean.to(xt.dtype), (math.sqrt(variance) * z.double()).to(xt.dtype)
-
-    @prop("the mean", 2, cause="divide by sqrt(alpha_t), and scale eps by beta_t / sqrt(1 - "
-          "alpha_bar_t): one root holds "
-          "one step, the other all steps so far")  # fmt: skip
-    def mean(self, got, given):
-        return close(got["quiet"]["x"], self.step(**given["quiet"])[0], rtol=1e-3, atol=1e-5)
-
-    @prop("the posterior variance", 2, cause="multiply z by the root of beta_t (1 - alpha_bar_{t-1}) / (1 - "
-          "alpha_bar_t); "
-          "a variance needs its root, and beta_t alone is the other choice of the paper")  # fmt: skip
-    def noise(self, got, given):
-        loud, quiet = (tensor(got[name]["x"], given[name]["xt"]) for name in ("middle", "quiet"))
-        want = self.step(**given["middle"])[1].double()
-        second = close(got["second"]["x"], sum(self.step(**given["second"])), rtol=1e-3, atol=1e-5)
-        return both(close(loud - quiet, want, rtol=1e-3, atol=1e-5), second)
-
-    @prop("no noise at t = 0", cause="the last step returns the mean; and index t - 1 = -1 is the end of the "
-          "table in Python")
-    def last(self, got, given):
-        return close(got["last"]["x"], self.step(**given["last"])[0], rtol=1e-3, atol=1e-5)
-
-    @prop("from pure noise", cause="alpha_bar_t is the product of all (1 - betas) up to and including t")
-    def start(self, got, given):
-        return close(got["first"]["x"], sum(self.step(**given["first"])), rtol=1e-3, atol=1e-5)
-
-
-@question("ddim_step", points=3, title="The step that needs no noise", read=DIFFUSION, hints=(
-    "Predict x0 first. Then ask what a picture at the new noise level is made of.",
-    "At eta = 0 all the noise of the new level is the old noise, rescaled. With eta > 0 a part of it is "
-    "drawn fresh.",
-    "The variances of old and fresh noise must add up to 1 - ab_prev. So the old noise's variance is what "
-    "sigma² leaves.",
-))  # fmt: skip
-class DdimStep:
-    """sqrt(ab') x0 + sqrt(1 - ab' - sigma²) eps + sigma z   (Song et al. 2021, eq. 12 and 16)"""
-
-    def inputs(self, draw):
-        ab = draw.uniform(1, low=0.2, high=0.4).item()
-        prev = draw.uniform(1, low=0.6, high=0.8).item()
-        same = dict(xt=draw(3, 2, 4, 5), eps=draw(3, 2, 4, 5), ab=ab, ab_prev=prev, z=draw(3, 2, 4, 5))
-        return {"sure": dict(same, eta=0.0), "half": dict(same, eta=0.6), "full": dict(same, eta=1.0),
-                "to the picture": dict(same, eta=0.8, ab_prev=1.0),
-                "large": dict(same, eta=0.0, xt=same["xt"] * 6)}  # fmt: skip
-
-    def probe(answer, xt, eps, ab, ab_prev, eta, z):
-        return dict(x=answer(xt, eps, ab, ab_prev, eta, z))
-
-    def step(self, xt, eps, ab, ab_prev, eta, z):
-        xt, eps, z, dtype = xt.double(), eps.double(), z.double(), xt.dtype
-        x0 = (xt - math.sqrt(1 - ab) * eps) / math.sqrt(ab)
-        variance = 0.0 if ab_prev == 1 else eta**2 * posterior(xt, x0, ab / ab_prev, ab_prev)[1]
-        kept = math.sqrt(1 - ab_prev - variance)
-        return (math.sqrt(ab_prev) * x0 + kept * eps + math.sqrt(variance) * z).to(dtype)
-
-    @prop("eta = 0 draws nothing", 2, cause="at eta = 0: sqrt(ab_prev) x0 + sqrt(1 - ab_prev) eps, and z "
-          "plays no part")
-    def sure(self, got, given):
-        return close(got["sure"]["x"], self.step(**given["sure"]), rtol=1e-3, atol=1e-5)
-
-    @prop("eta = 1 is the DDPM step", cause="sigma = eta · sqrt((1 - ab_prev) / (1 - ab)) · sqrt(1 - ab / "
-          "ab_prev); "
-          "at eta = 1 the result must be DDPM's mean plus its posterior noise")  # fmt: skip
-    def full(self, got, given):
-        xt, eps, ab, prev, z = (given["full"][name] for name in ("xt", "eps", "ab", "ab_prev", "z"))
-        x0 = (xt.double() - math.sqrt(1 - ab) * eps.double()) / math.sqrt(ab)
-        mean, variance = posterior(xt.double(), x0, ab / prev, prev)
-        want = (mean + math.sqrt(variance) * z.double()).to(xt.dtype)
-        return close(got["full"]["x"], want, rtol=1e-3, atol=1e-5)
-
-    @prop("eta between", cause="eta scales sigma, not sigma²; and sigma² must leave the old noise's share")
-    def half(self, got, given):
-        return close(got["half"]["x"], self.step(**given["half"]), rtol=1e-3, atol=1e-5)
-
-    @prop("a step to ab_prev = 1 lands on x0", cause="x0 = (x_t - sqrt(1 - ab) eps) / sqrt(ab)")
-    def home(self, got, given):
-        return close(got["to the picture"]["x"], self.step(**given["to the picture"]), rtol=1e-3, atol=1e-5)
-
-    @prop("nothing is clipped", cause="the contract has no clipping: x0 may leave [-1, 1] here")
-    def large(self, got, given):
-        return close(got["large"]["x"], self.step(**given["large"]), rtol=1e-3, atol=1e-4)
-
-
-from genimg_lib.checks import diffusion_flow  # noqa: E402, F401  (the notebook's other half, after this one)
+import genimg_lib.checks.diffusion_steps  # noqa: E402, F401  (this notebook's other questions, in its order)

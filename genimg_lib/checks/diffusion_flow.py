@@ -1,8 +1,8 @@
-"""05 Diffusion, second half: guidance, straight paths and their sampler, a conditioned block."""
+"""05 Diffusion, third part: guidance, straight paths and their sampler, a conditioned block."""
 
 import torch
 
-from genimg_lib.checks.compare import both, close, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import parts
 
@@ -11,8 +11,7 @@ DIFFUSION, FLOW = "book/algorithms/diffusion", "book/algorithms/flow_matching"
 
 @question("cfg_predict", points=2, title="Classifier-free guidance", read=DIFFUSION, hints=(
     "Two predictions, with the condition and without. Which way does their difference point?",
-    "Start at the unconditional one and walk along the difference. How far must you walk to arrive at the "
-    "other?",
+    "Start at the unconditional one and walk along the difference. How far must you walk to arrive at the other?",
     "To save time stack both questions into one batch: then x and t double as well, and the halves come back "
     "in order.",
 ))  # fmt: skip
@@ -49,7 +48,11 @@ class CfgPredict:
     @prop("w = 1 is conditional", cause="uncond + w · (cond - uncond); the paper's own w is one less: "
           "(1 + w) cond - w uncond is another convention")  # fmt: skip
     def plain(self, got, given):
-        return close(got["plain"]["out"], self.want(**given["plain"]))
+        case, mine = given["plain"], got["plain"]["out"]
+        return explained(close(mine, self.want(**case)), mine, {
+            "this is (1 + w) cond - w uncond, the paper's own w": self.want(**case | {"w": 2.0}),
+            "this is the unconditional one: are the halves swapped?": self.want(**case | {"w": 0.0}),
+        })  # fmt: skip
 
     @prop("w = 0 is unconditional", cause="at w = 0 the condition must have no say")
     def none(self, got, given):
@@ -61,8 +64,7 @@ class CfgPredict:
         return both(close(got["strong"]["out"], self.want(**given["strong"])),
                     close(got["against"]["out"], self.want(**given["against"])))  # fmt: skip
 
-    @prop("labels as conditions", cause="c and null may be whole numbers of shape (B,): do not mix or "
-          "average them")
+    @prop("labels as conditions", cause="c and null may be whole numbers of shape (B,): do not mix or average them")
     def labels(self, got, given):
         return close(got["labels"]["out"], self.want(**given["labels"]))
 
@@ -76,8 +78,7 @@ class CfgPredict:
 @question("rf_pair", points=1, title="A training pair for rectified flow", read=FLOW, hints=(
     "Draw a line from a noise sample to a picture. Where are you after the fraction t of the way?",
     "The target is the velocity along that line. Does it depend on t?",
-    "t has one number a sample: give it trailing axes before it multiplies x0 and x1. And mind where data "
-    "sits here.",
+    "t has one number a sample: give it trailing axes before it multiplies x0 and x1. And mind where data sits here.",
 ))  # fmt: skip
 class RfPair:
     """x_t = (1 - t) x0 + t x1, target x1 - x0; x0 noise, x1 data   (Liu et al. 2023, eq. 1)"""
@@ -97,26 +98,33 @@ class RfPair:
     def path(self, x0, x1, t):
         return torch.stack([a + k * (b - a) for a, b, k in zip(x0, x1, t.tolist(), strict=True)])
 
-    @prop("noise at t = 0, data at t = 1", cause="x0 is the noise and t = 0 its time: x_t = (1 - t) x0 + t "
-          "x1")
+    @prop("noise at t = 0, data at t = 1", cause="x0 is the noise and t = 0 its time: x_t = (1 - t) x0 + t x1")
     def ends(self, got, given):
         x0, x1 = given["ends"]["x0"], given["ends"]["x1"]
         return close(got["ends"]["xt"], torch.stack([x0[0], x1[1], x0[2], x1[3]]))
 
     @prop("the straight line between", cause="the weights 1 - t and t are not squared, rooted or swapped")
     def between(self, got, given):
-        return close(got["images"]["xt"], self.path(**given["images"]))
+        case, mine = given["images"], got["images"]["xt"]
+        t = case["t"].reshape(-1, 1, 1, 1)
+        return explained(close(mine, self.path(**case)), mine, {
+            "time is turned round": t * case["x0"] + (1 - t) * case["x1"],
+            "roots belong to diffusion, not here": (1 - t).sqrt() * case["x0"] + t.sqrt() * case["x1"],
+        })  # fmt: skip
 
-    @prop("the target is the velocity", cause="d x_t / dt along the line: x1 - x0, from noise to "
-          "data, whatever t")
+    @prop("the target is the velocity", cause="d x_t / dt along the line: x1 - x0, from noise to data, whatever t")
     def target(self, got, given):
         count = got["images"]["count"]
         want = given["images"]["x1"] - given["images"]["x0"]
+        mine, case = got["images"]["target"], given["images"]
         return both(holds(count == 2, f"expected two results (x_t, target), got {count}"),
-                    close(got["images"]["target"], want))  # fmt: skip
+                    explained(close(mine, want), mine, {
+                        "it points from data to noise": -want,
+                        "this is what is left of the way": case["x1"] - self.path(**case),
+                        "this is the picture": case["x1"],
+                    }))  # fmt: skip
 
-    @prop("any rank, every sample by its own t", cause="reshape t to (B, 1, ..., 1), one 1 for every further "
-          "axis")
+    @prop("any rank, every sample by its own t", cause="reshape t to (B, 1, ..., 1), one 1 for every further axis")
     def rank(self, got, given):
         names = ("vectors", "numbers", "as wide as the batch")
         return both(*(close(got[name]["xt"], self.path(**given[name])) for name in names))
@@ -125,8 +133,7 @@ class RfPair:
 @question("euler_sample", points=2, title="Integrate a velocity field with Euler", read=FLOW, hints=(
     "Each of the n steps asks the field where to go, at the place and the time where the step begins.",
     "n steps of length 1/n: at which n times is the field asked? Is t = 1 one of them?",
-    "v wants one time a sample, a tensor of shape (B,), in x's dtype and on its device. And do not write "
-    "into x.",
+    "v wants one time a sample, a tensor of shape (B,), in x's dtype and on its device. And do not write into x.",
 ))  # fmt: skip
 class EulerSample:
     """x <- x + v(x, t) / n at t = 0, 1/n, ..., (n - 1)/n   (Liu et al. 2023, sec. 2; Lipman et al. 2023)"""
@@ -150,19 +157,28 @@ class EulerSample:
         times = [float(t.double().mean()) if torch.is_tensor(t) else float(t) for t in times]
         return dict(out=out, shapes=shapes, times=times)
 
-    def walk(self, x, speed, n):
-        x, speed, dtype = x.double(), speed.double(), x.dtype
-        for i in range(n):
-            t = i / n
-            x = x + (speed * (1 + t) ** 2 - 0.7 * x * t) / n
+    def walk(self, x, speed, n, times=None, h=None):
+        x, speed, dtype, h = x.double(), speed.double(), x.dtype, h or 1 / n
+        for t in times or [i / n for i in range(n)]:
+            x = x + (speed * (1 + t) ** 2 - 0.7 * x * t) * h
         return x.to(dtype)
 
     @prop("value after n steps", 2, cause="x + v(x, t) / n, with t where the step begins, n times")
     def value(self, got, given):
-        return both(*(close(got[name]["out"], self.walk(**given[name])) for name in ("images", "vectors")))
+        case, mine = given["images"], got["images"]["out"]
+        n, wrong = case["n"], lambda times, h: self.walk(**case, times=times, h=h)
+        left = [i / n for i in range(n)]
+        first = explained(close(mine, self.walk(**case)), mine, {
+            "v was asked at the right ends": wrong([t + 1 / n for t in left], 1 / n),
+            "v was asked at the middles": wrong([t + 0.5 / n for t in left], 1 / n),
+            "linspace(0, 1, n) ends at 1": wrong([i / (n - 1) for i in range(n)], 1 / n),
+            "n + 1 steps were taken": wrong([*left, 1.0], 1 / n),
+            "the step length 1/n is missing": wrong(left, 1.0),
+            "the steps go backwards": wrong(left, -1 / n),
+        })  # fmt: skip
+        return both(first, close(got["vectors"]["out"], self.walk(**given["vectors"])))
 
-    @prop("asked at 0, 1/n, ..., (n - 1)/n", cause="n steps have n left ends: the field is never asked at t "
-          "= 1, "
+    @prop("asked at 0, 1/n, ..., (n - 1)/n", cause="n steps have n left ends: the field is never asked at t = 1, "
           "and never twice at one time")
     def times(self, got, given):
         n, times = given["images"]["n"], got["images"]["times"]
@@ -171,8 +187,7 @@ class EulerSample:
         times = torch.tensor(times, dtype=torch.float64)
         return both(close(times, torch.arange(n, dtype=torch.float64) / n, rtol=1e-5, atol=1e-6), self.one(got, given))
 
-    @prop("t is one number a sample", cause="build t with torch.full((B,), ...), in x's dtype, not a Python "
-          "float")
+    @prop("t is one number a sample", cause="build t with torch.full((B,), ...), in x's dtype, not a Python float")
     def shape(self, got, given):
         shapes = set(got["images"]["shapes"])
         found = ", ".join(map(str, shapes)) or "no call"
@@ -184,20 +199,19 @@ class EulerSample:
         return close(got["one step"]["out"], given["one step"]["x"] + given["one step"]["speed"])
 
 
-@question("adaln_zero", points=4, title="A block that starts as the identity "
-      "(adaLN-Zero)", read=DIFFUSION, hints=(
+@question("adaln_zero", points=4, title="A block that starts as the identity (adaLN-Zero)", read=DIFFUSION, hints=(
     "The block adds gate · f(...) to x. Which of the pieces must be zero at the start for the sum to be x?",
     "If the gate is zero, what is its gradient? And if f's last layer is zero too, what is it then?",
     "c is (B, d_cond) and x is (B, N, d). Where must an axis of length 1 go so that all tokens of a sample, "
     "and no others, see its condition?",
 ))  # fmt: skip
 class AdalnZero:
-    """x + gate · f((1 + scale) · LN(x) + shift), all three from one Linear of c   (Peebles & Xie 2023, sec. "
-    "3.2)"""
+    """x + gate · f((1 + scale) · LN(x) + shift), all three from one Linear of c   (Peebles & Xie 2023)"""
 
     def inputs(self, draw):
-        return {"start": dict(x=draw(3, 5, 6), c=draw(3, 4) + 0.5, weight=torch.zeros(0)),
-                "trained": dict(x=draw(4, 4, 6), c=draw(4, 3), weight=draw(64, 3))}  # fmt: skip
+        # 5 and 7 conditions: no Linear inside f, of width d, d / 2, 4 d …, is taken for the one that reads c
+        return {"start": dict(x=draw(3, 6, 8), c=draw(3, 5) + 0.5, weight=torch.zeros(0)),
+                "trained": dict(x=draw(4, 4, 8), c=draw(4, 7), weight=draw(64, 7) * 0.7)}  # fmt: skip
 
     def probe(answer, x, c, weight):
         d_cond = c.shape[1]
@@ -214,8 +228,12 @@ class AdalnZero:
             found = torch.autograd.grad((out * tilt).sum(), weights, materialize_grads=True)
             return torch.cat([g.abs().sum(1) for g in found])
 
-        rows = learned()
-        got = dict(linears=len(linears), start=block(x, c), rows=rows)
+        got = dict(linears=len(linears), start=block(x, c).detach().clone(), rows=learned())
+        with torch.no_grad():  # f as it is after some steps of training
+            for p in block.parameters():
+                if not any(p is q for q in params):
+                    p.add_(0.3 * torch.randn_like(p))
+        got["gates"] = rows = learned()
         with torch.no_grad():
             at = 0
             for m in linears:  # the gates alone open: shift and scale stay as they started, at zero
@@ -244,41 +262,35 @@ class AdalnZero:
         x = given["trained"]["x"]
         out, second = tensor(got["trained"]["out"], x), tensor(got["trained"][name], x)
         if not got["trained"]["linears"]:
-            return holds(False, "found no nn.Linear(d_cond, ...) that could make shift, scale and "
-            "gate"), out, second
+            return holds(False, "found no nn.Linear(d_cond, ...) that could make shift, scale and gate"), out, second
         alive = (out - x.double()).abs().amax((1, 2)).min() > 1e-3
-        return holds(alive, "with weights in place the block still returns x: nothing of f "
-        "arrives"), out, second
+        return holds(alive, "with weights in place the block still returns x: nothing of f arrives"), out, second
 
-    @prop("identity at initialisation", cause="set the Linear's weight and bias to zero (at least the gate's "
-          "rows): "
+    @prop("identity at initialisation", cause="set the Linear's weight and bias to zero (at least the gate's rows): "
           "the default initialisation is not zero")
     def identity(self, got, given):
         alive, *_ = self.trained(got, given, "out")
         starts = [close(got[name]["start"], given[name]["x"]) for name in given]
         return both(*starts, alive)
 
-    @prop("the gate learns from the first step", cause="with f zero as well, the product gate · f has no "
-          "gradient at "
-          "all: only the gate starts at zero, f starts as usual")
+    @prop("the gate learns from the first step", 2, cause="with f zero as well, the product gate · f has no "
+          "gradient at all: only the gate starts at zero, f starts as usual")
     def gate(self, got, given):
         alive, *_ = self.trained(got, given, "out")
-        rows = tensor(got["start"]["rows"])
-        return both(alive, holds((rows > 1e-9).any(), "no weight of the Linear gets a gradient at "
-        "initialisation"))
+        rows, later = (tensor(got["start"][name]) for name in ("rows", "gates"))
+        says = "no weight of the Linear gets a gradient at initialisation"
+        says += ", though it would with other weights in f: f is zero too" if (later > 1e-9).any() else ""
+        return both(alive, holds((rows > 1e-9).any(), says))
 
-    @prop("shift, scale and gate all act", cause="the Linear makes 3 · d numbers: chunk them in three and "
-          "use each")
+    @prop("shift, scale and gate all act", cause="the Linear makes 3 · d numbers: chunk them in three and use each")
     def three(self, got, given):
-        rows, late = tensor(got["trained"]["rows"]), tensor(got["trained"]["all rows"])
+        rows, late = tensor(got["trained"]["gates"]), tensor(got["trained"]["all rows"])
         gates = int((rows > 1e-9).sum())
-        few = f"{gates} of the Linear's {len(late)} outputs act as gates, {int((late > 1e-9).sum())} act at "
-        "all"
+        few = f"{gates} of the Linear's {len(late)} outputs act as gates, {int((late > 1e-9).sum())} act at all"
         return holds(gates and len(late) >= 3 * gates and (late > 1e-9).double().mean() > 0.9, few)
 
     @prop("f sees LN(x) where scale and shift are zero", cause="the factor is 1 + scale: with scale alone, f "
-          "sees nothing "
-          "of x at the start; and LN comes before the modulation")
+          "sees nothing of x at the start; and LN comes before the modulation")
     def plus_one(self, got, given):
         x = given["start"]["x"]
         part = tensor(got["start"]["open"], x) - x.double()
@@ -291,8 +303,7 @@ class AdalnZero:
         return both(alive, blind, normal)
 
     @prop("c acts on its own sample", 2, cause="c's numbers are (B, d): they need an axis for the "
-          "tokens, unsqueeze(1). "
-          "Where B = N, nothing complains")
+          "tokens, unsqueeze(1). Where B = N, nothing complains")
     def own(self, got, given):
         alive, out, other = self.trained(got, given, "other")
         moved = (out - other).abs().amax((1, 2)) > 1e-6
@@ -301,8 +312,7 @@ class AdalnZero:
         return both(alive, holds(moved.tolist() == [False, True, False, False], says),
                     holds(everywhere, "a sample's condition must reach all its tokens"))  # fmt: skip
 
-    @prop("every token by itself", cause="LN is over the last axis, and f is token-wise: no token looks at "
-          "another")
+    @prop("every token by itself", cause="LN is over the last axis, and f is token-wise: no token looks at another")
     def tokens(self, got, given):
         alive, out, moved = self.trained(got, given, "moved")
         changed = ((out - moved).abs().amax(2) > 1e-6).nonzero().tolist()

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from genimg_lib.checks.compare import both, close, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient
 
@@ -46,7 +46,16 @@ class RepaintMerge:
           "clean pixels beside noisy ones are nothing the network has ever seen")  # fmt: skip
     def known(self, got, given):
         known, *_ = self.split(got, given, "noisy")
-        return close(*known)
+        case = given["noisy"]
+        at, ab, mine = case["mask"].expand_as(case["x0"]) == 1, case["ab"], known[0]
+        x0, eps, was = (case[name][at] for name in ("x0", "eps", "x_unknown"))
+        return explained(close(*known), mine, {
+            "these are x0's clean pixels": x0,
+            "the roots are missing": ab * x0 + (1 - ab) * eps,
+            "these are x_unknown's: is the mask turned round?": was,
+            "eps is not scaled": math.sqrt(ab) * x0 + eps,
+            "signal and noise are swapped": math.sqrt(1 - ab) * x0 + math.sqrt(ab) * eps,
+        })  # fmt: skip
 
     @prop("unknown pixels stay as they were sampled", cause="mask 1 means known: where it is 0, x_unknown passes "
           "through")
@@ -62,8 +71,7 @@ class RepaintMerge:
         return both(close(*known), close(*unknown))
 
     @prop("a float32 mask for any picture", cause="let arithmetic broadcast (B, 1, H, W) over the channels, and keep "
-          "the "
-          "picture's dtype")  # fmt: skip
+          "the picture's dtype")  # fmt: skip
     def other(self, got, given):
         return close(got["other mask"]["x"], self.want(**given["other mask"]))
 
@@ -107,7 +115,15 @@ class GramMatrix:
 
     @prop("value, not centred", 2, cause="sum of products, divided by C · H · W; subtract no mean")
     def value(self, got, given):
-        return close(got["plain"]["G"], self.gram(**given["plain"]))
+        f, mine, want = given["plain"]["f"], got["plain"]["G"], self.gram(**given["plain"])
+        C, places = f.shape[1], f[0, 0].numel()
+        return explained(close(mine, want), mine, {
+            "it is divided by H · W, and not by C": want * C,
+            "it is divided by C, and not by H · W": want * places,
+            "it is not divided at all": want * C * places,
+            "it is divided by the batch as well": want / len(f),
+            "the mean was subtracted": self.gram(f - f.mean((2, 3), keepdim=True)),
+        })  # fmt: skip
 
     @prop("larger pictures weigh the same", cause="divide by the number of pixels too: C · H · W, not C alone")
     def size(self, got, given):
@@ -183,10 +199,16 @@ class LoraLinear:
         return holds(not same, "with other A and B the output is still the base's")
 
     @prop("adds alpha / r · B A x", 2, cause="scale by alpha / r, and mind the transposes: x A^T B^T for rows x; add "
-          "the "
-          "base's own output, bias included")  # fmt: skip
+          "the base's own output, bias included")  # fmt: skip
     def value(self, got, given):
-        return both(*(close(got[name]["out"], self.out(**given[name])) for name in given))
+        case, mine = given["plain"], got["plain"]["out"]
+        first = explained(close(mine, self.out(**case)), mine, {
+            "alpha is not divided by r": self.out(**case | {"alpha": case["alpha"] * case["r"]}),
+            "the scale alpha / r is missing": self.out(**case | {"alpha": case["r"]}),
+            "the bias is missing": self.out(**case | {"bias": None}),
+            "this is the base alone": self.out(**case | {"alpha": 0.0}),
+        })  # fmt: skip
+        return both(first, *(close(got[name]["out"], self.out(**given[name])) for name in given))
 
     @prop("only A and B train", cause="freeze every parameter of the base, its bias too; A and B are nn.Parameters")
     def trains(self, got, given):
@@ -235,21 +257,23 @@ class EmaUpdate:
     def inputs(self, draw):
         same = {f"{who}_{name}": draw(*shape) for who in ("ema", "model")
                 for name, shape in (("weight", (3, 4)), ("bias", (3,)), ("mean", (3,)))}  # fmt: skip
-        same |= dict(ema_count=torch.tensor(4), model_count=torch.tensor(9))
-        return {"once": dict(same, decay=0.9, times=1), "thrice": dict(same, decay=0.6, times=3)}
+        counts = dict(ema_count=torch.tensor(4), model_count=torch.tensor(9))
+        return {"once": dict(same, decay=0.9, times=1), "thrice": dict(same, decay=0.6, times=3),
+                "counter": dict(same, **counts, decay=0.9, times=1)}  # fmt: skip
 
     def probe(answer, decay, times, **arrays):
         def build(who):
             inner = torch.nn.Linear(4, 3).to(arrays[f"{who}_weight"].dtype)
             inner.register_buffer("mean", arrays[f"{who}_mean"].clone())
-            inner.register_buffer("count", arrays[f"{who}_count"].clone())
+            if "ema_count" in arrays:
+                inner.register_buffer("count", arrays[f"{who}_count"].clone())
             with torch.no_grad():
                 inner.weight.copy_(arrays[f"{who}_weight"])
                 inner.bias.copy_(arrays[f"{who}_bias"])
             return torch.nn.Sequential(inner, torch.nn.ReLU())
 
         ema, model = build("ema"), build("model")
-        names = ("weight", "bias", "mean", "count")
+        names = [name for name in ("weight", "bias", "mean", "count") if f"ema_{name}" in arrays]
         first = ema[0].weight
         for _ in range(times):
             answer(ema, model, decay)
@@ -272,35 +296,44 @@ class EmaUpdate:
         return both(*(close(got[name][f"ema_{p}"], self.mean(given[name], p)) for p in ("weight", "bias")))
 
     @prop("parameters are averaged", 2, cause="decay belongs to the old average, 1 - decay to the model: with 0.999 "
-          "the "
-          "average moves slowly")  # fmt: skip
+          "the average moves slowly")  # fmt: skip
     def value(self, got, given):
-        return both(self.averaged(got, given), self.averaged(got, given, "thrice"))
+        case, mine = given["once"], got["once"]["ema_weight"]
+        ema, model, d = case["ema_weight"], case["model_weight"], case["decay"]
+        first = explained(self.averaged(got, given), mine, {
+            "decay and 1 - decay are swapped": (1 - d) * ema + d * model,
+            "these are the model's own": model,
+            "nothing has moved": ema,
+        })  # fmt: skip
+        return both(first, self.averaged(got, given, "thrice"))
 
     @prop("buffers are copied", cause="running means and counters are no weights: copy them as they are, after or "
-          "beside "
-          "the average")  # fmt: skip
+          "beside the average")  # fmt: skip
     def buffers(self, got, given):
-        return both(*(close(got["once"][f"ema_{p}"], given["once"][f"model_{p}"]) for p in ("mean", "count")))
+        case, d = given["once"], given["once"]["decay"]
+        mine, ema, model = got["once"]["ema_mean"], case["ema_mean"], case["model_mean"]
+        mean = explained(close(mine, model), mine, {
+            "the buffer was averaged too": d * ema + (1 - d) * model,
+            "the buffer was left as it was": ema,
+        })  # fmt: skip
+        return both(mean, close(got["counter"]["ema_count"], given["counter"]["model_count"]))
 
     @prop("the model is untouched", cause="write to the ema's tensors only: lerp_ and mul_ change their own tensor")
     def untouched(self, got, given):
-        names = ("weight", "bias", "mean", "count")
+        names = ("weight", "bias", "mean")
         left = [close(got["once"][f"model_{p}"], given["once"][f"model_{p}"]) for p in names]
         return both(*left, self.moved(got, given))
 
     @prop("the ema keeps its own memory", cause="p_ema.data = p.data, or a buffer assigned, is the same memory under "
-          "two "
-          "names: copy values with copy_")  # fmt: skip
+          "two names: copy values with copy_")  # fmt: skip
     def apart(self, got, given):
-        names = ("weight", "bias", "mean", "count")
+        names = ("weight", "bias", "mean")
         alone = [close(got["once"][f"later_{p}"], got["once"][f"ema_{p}"].clone()) for p in names]
         says = "after the update a change of the model changed the ema as well"
         return both(self.moved(got, given), holds(all(o.passed for o in alone), says))
 
     @prop("in place, without a graph", cause="update the Parameter that is there, under no_grad: a new one, or one "
-          "with a "
-          "history, is lost to whoever holds the old")  # fmt: skip
+          "with a history, is lost to whoever holds the old")  # fmt: skip
     def in_place(self, got, given):
         return both(holds(got["once"]["same"], "ema's weight is another Parameter now, or has a history"),
                     self.moved(got, given))  # fmt: skip

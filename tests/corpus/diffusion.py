@@ -565,6 +565,13 @@ class WithoutBiasAndWithTheIdentityForF(nn.Module):
         return torch.addcmul(x, gate, torch.tanh(self.norm(x) * (scale + 1) + shift))
 
 
+@right("adaln_zero")
+class ANarrowF(AdaLNZero):
+    def __init__(self, d, d_cond):
+        super().__init__(d, d_cond)
+        self.f = nn.Sequential(nn.Linear(d, d // 2), nn.ReLU(), nn.Linear(d // 2, d), nn.Tanh())
+
+
 @wrong("adaln_zero", caught_by="identity at initialisation")
 class NothingIsZero(AdaLNZero):
     def __init__(self, d, d_cond):
