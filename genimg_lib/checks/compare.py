@@ -6,7 +6,7 @@ import torch
 
 from genimg_lib.checks.tools import CUT
 
-TOLERANCE = {torch.float32: (1e-4, 1e-5), torch.float64: (1e-6, 1e-8)}  # relative, absolute
+TOLERANCE = {torch.float32: (1e-4, 1e-5), torch.float64: (1e-5, 1e-6)}  # relative, absolute
 
 
 @dataclass(frozen=True)

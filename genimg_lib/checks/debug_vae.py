@@ -288,7 +288,8 @@ class MissingKL:
         plain = case()
         twice = {name: value.repeat(2, *[1] * (value.ndim - 1)) for name, value in plain.items()}
         return {"plain": plain, "at the prior": case(spread=0.0), "extreme": case(200.0), "twice": twice,
-                "far": dict(plain, mu=plain["mu"] + 3, logvar=plain["logvar"] - 2)}  # fmt: skip
+                "far": dict(plain, mu=plain["mu"] + 3, logvar=plain["logvar"] - 2),
+                "wide": dict(plain, mu=plain["mu"] - 1, logvar=plain["logvar"] + 1)}  # fmt: skip
 
     def probe(answer, x, logits, mu, logvar):
         for leaf in (logits, mu, logvar):
@@ -320,8 +321,11 @@ class MissingKL:
     @prop("the KL, summed over the latents", 2, cause="add KL(q || N(0, I)): -1/2 of the sum of 1 + logvar - mu² - "
           "exp(logvar), over the latents")  # fmt: skip
     def kl(self, got, given):
-        far, plain = (tensor(got[name]["loss"], ()) for name in ("far", "plain"))
-        want = self.want(given["far"]).double() - self.want(given["plain"]).double()
+        return both(self.grows(got, given, "far"), self.grows(got, given, "wide"))
+
+    def grows(self, got, given, to):
+        far, plain = (tensor(got[name]["loss"], ()) for name in (to, "plain"))
+        want = self.want(given[to]).double() - self.want(given["plain"]).double()
         mine = (far - plain).to(given["far"]["x"].dtype)
         same = close(mine, want.to(given["far"]["x"]), rtol=1e-3)
         says = "with other mu and logvar the loss changes by another amount: " + same.message
