@@ -148,7 +148,7 @@ def data(
 @app.command()
 def weights(names: Annotated[list[str] | None, typer.Argument(help="recipes; all that ship if left out")] = None):
     """Train recipes with patience and store their weights and scores in the package (for those who keep the course)."""
-    for name in names or [r.name for r in recipes.RECIPES.values() if r.patience > 1]:
+    for name in names or [r.name for r in recipes.RECIPES.values() if r.patience]:
         out.print(f"{recipes.ship(recipes.get(name).name, RUNS)}")
 
 
