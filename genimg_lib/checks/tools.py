@@ -114,7 +114,8 @@ def life(call, x, module) -> dict:
     with torch.no_grad():
         got = dict(out=call(x), turned=call(x.flip(0)))
         kept = [p.clone() for p in module.parameters()]
-        redraw(module)
+        for p in module.parameters():  # scaled, since drawing millions of numbers takes seconds
+            p.mul_(1.7) if p.ndim > 1 else p.add_(torch.linspace(-0.5, 1, p.numel(), dtype=p.dtype).view_as(p))
         got["redrawn"] = call(x)
         for p, value in zip(module.parameters(), kept, strict=True):
             p.copy_(value)
