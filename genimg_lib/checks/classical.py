@@ -196,7 +196,7 @@ class AffineWarp:
     """out(x', y') = img(round(A^-1 (x', y', 1))), 0 outside   (inverse mapping)"""
 
     def inputs(self, draw):
-        img = draw.uniform(7, 11, low=0.2, high=1.0)
+        img = draw.uniform(7, 11, low=0.2, high=2.0) * (1 - 2 * draw.integers(0, 2, 7, 11))  # any sign, never 0
         eye = affine(0, 1, 1, 0, 0, 0)
 
         def case(make):

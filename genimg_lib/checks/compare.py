@@ -117,7 +117,7 @@ def explained(outcome: Outcome, got, mistakes: dict) -> Outcome:
 
     mistakes: {a clause that names the mistake: the value it leads to}.
     """
-    if outcome.passed or not isinstance(got, torch.Tensor | float | int):
+    if outcome.passed or not isinstance(got, torch.Tensor | float | int) or "keep the dtype" in outcome.message:
         return outcome
     got = torch.as_tensor(got).detach()
     if got.is_complex():

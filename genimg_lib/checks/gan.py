@@ -6,7 +6,7 @@ import torch
 
 from genimg_lib.checks.compare import arrives, both, close, explained, holds
 from genimg_lib.checks.core import prop, question
-from genimg_lib.checks.tools import gradient, parts
+from genimg_lib.checks.tools import gradient, number, parts
 
 
 def softplus(x):
@@ -145,7 +145,7 @@ class ValueAtOptimalD:
         }
 
     def probe(answer, p, q):
-        return dict(value=answer(p, q))
+        return dict(value=number(answer(p, q)))
 
     @prop("value", weight=2,
           cause="E_p log D* + E_q log(1 − D*) with D* = p/(p + q), natural logarithms, summed")  # fmt: skip

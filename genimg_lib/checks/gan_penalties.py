@@ -63,10 +63,14 @@ class GradientPenalty:
             u = draw.uniform(shape[0], low=0.05, high=0.95)
             return critic_case(draw, shape, hidden, column, strength, fake=draw(*shape) + 1, u=u)
 
+        def reaching(longest, case):  # the steepest of its gradients has this length
+            norms = critic_gradient(mixed(case), *weights_of(case)).norm(dim=1)
+            return dict(case, second=(case["second"] * (longest / norms.max())).to(draw.dtype))
+
         return {
             "images": case((4, 3, 5, 4), 6, True, 0.5),
-            "vectors": case((6, 5), 5, False, 0.6),
-            "gentle": case((5, 2, 3, 6), 4, True, 0.2),
+            "vectors": reaching(1.8, case((6, 5), 5, False, 0.6)),
+            "gentle": reaching(0.7, case((5, 2, 3, 6), 4, True, 0.2)),
         }
 
     def probe(answer, real, fake, u, first, bias, second, column):

@@ -116,7 +116,7 @@ class PixelCNNMask:
 
 def coupling_net(first, w_s, w_t, b):
     """The network of the probe, once more: s and t from the first half."""
-    return 1.5 * torch.tanh(first @ w_s), first @ w_t + b
+    return first @ w_s, first @ w_t + b
 
 
 def coupled(x, w_s, w_t, b, inverse=False):
@@ -155,16 +155,18 @@ class AffineCoupling:
     """y1 = x1, y2 = x2 exp(s(x1)) + t(x1), log det = sum s(x1)   (Dinh et al. 2017, sec. 3.2, eqs. 4–6)"""
 
     def inputs(self, draw):
-        def case(b, d):
-            return dict(x=draw(b, 2 * d) + 0.3, w_s=draw(d, d), w_t=draw(d, d), b=draw(d) + 1, along=draw(b, 2 * d))
+        def case(b, d, largest):  # the s of largest size has this size
+            x, w_s, w_t, shift, along = draw(b, 2 * d) + 0.3, draw(d, d), draw(d, d), draw(d) + 1, draw(b, 2 * d)
+            w_s = w_s * (largest / (x[:, :d] @ w_s).abs().max())
+            return dict(x=x, w_s=w_s, w_t=w_t, b=shift, along=along)
 
-        return {"plain": case(5, 3), "square": case(4, 4), "pair": case(6, 1)}
+        return {"plain": case(5, 3, 2.5), "square": case(4, 4, 8.0), "pair": case(6, 1, 2.0)}
 
     def probe(answer, x, w_s, w_t, b, along):
-        w_s.requires_grad_(), w_t.requires_grad_()
+        x.requires_grad_(), w_s.requires_grad_(), w_t.requires_grad_()
 
         def net(first):
-            return 1.5 * torch.tanh(first @ w_s), first @ w_t + b
+            return first @ w_s, first @ w_t + b
 
         result = parts(answer(x, net), 2)
         y, logdet = result[:2]
@@ -172,7 +174,8 @@ class AffineCoupling:
         there = isinstance(y, torch.Tensor) and y.shape == x.shape
         again = parts(answer(y, net, inverse=True), 2)[0] if there else None
         return dict(y=y, logdet=logdet, pair=result[1] is not None, back=back, back_logdet=back_logdet, again=again,
-                    by_y=gradient(y, w_s, w_t, along=along), by_logdet=gradient(logdet, w_s))  # fmt: skip
+                    by_y=gradient(y, x, w_s, w_t, along=along), by_logdet=gradient(logdet, x, w_s),
+                    by_back=gradient(back, x, w_s, w_t, along=along))  # fmt: skip
 
     @prop("forward", weight=2,
           cause="keep the first half and give it to the net; the second half times exp(s), "
@@ -246,15 +249,17 @@ class AffineCoupling:
         return explained(close(mine, want), mine, {"the sign was not turned for the inverse": -want})
 
     @prop("the net can be trained",
-          cause="s and t stay in the graph, in y and in the log-determinant: no detach")  # fmt: skip
+          cause="s, t and x stay in the graph, in y and in the log-determinant, there and back: no detach")  # fmt: skip
     def graph(self, got, given):
-        x, w_s, w_t, b = (given["plain"][key].double() for key in ("x", "w_s", "w_t", "b"))
+        *leaves, b, along = (given["plain"][key].double().clone() for key in ("x", "w_s", "w_t", "b", "along"))
         with torch.enable_grad():
-            w = [w_s.requires_grad_(), w_t.requires_grad_()]
-            by_y = torch.autograd.grad((coupled(x, *w, b) * given["plain"]["along"]).sum(), w)
-            by_logdet = torch.autograd.grad(coupling_net(x[:, :3], *w, b)[0].sum(), w[0])[0]
-        mine = got["plain"]
-        pairs = [*zip(mine["by_y"], by_y, strict=True), (mine["by_logdet"], by_logdet)]
-        return both(
-            *(arrives(g, want.to(given["plain"]["x"]), "the net's weights", rtol=1e-3, atol=1e-5) for g, want in pairs)
-        )
+            x, *w = (leaf.requires_grad_() for leaf in leaves)
+            by_y = torch.autograd.grad((coupled(x, *w, b) * along).sum(), (x, *w))
+            by_back = torch.autograd.grad((coupled(x, *w, b, inverse=True) * along).sum(), (x, *w))
+            by_logdet = torch.autograd.grad(coupling_net(x[:, :3], *w, b)[0].sum(), (x, w[0]))
+        mine, outcomes = got["plain"], []
+        for name, wants in (("by_y", by_y), ("by_logdet", by_logdet), ("by_back", by_back)):
+            for i, (g, want) in enumerate(zip(mine[name], wants, strict=True)):
+                where = "the net's weights" if i else "x"
+                outcomes.append(arrives(g, want.to(given["plain"]["x"]), where, rtol=1e-3, atol=1e-4))
+        return both(*outcomes)

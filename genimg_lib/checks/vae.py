@@ -200,8 +200,8 @@ class ElboLoss:
         }
         return {
             "plain": plain,
-            "heavy": dict(plain, beta=3.0),
-            "light": dict(plain, beta=0.5),
+            "heavy": dict(plain, beta=2.5),
+            "light": dict(plain, beta=0.0),
             "hard": hard,
             "wide": wide,
             **split,
@@ -260,7 +260,10 @@ class ElboLoss:
         cause="log(sigmoid(logit)) overflows or is clipped: use the with_logits form",
     )
     def hard(self, got, given):
-        return close(got["hard"]["loss"], elbo(**given["hard"]))
+        x, logits = given["hard"]["x"], given["hard"]["logits"]
+        slope = close(got["hard"]["grads"][0], (logits.sigmoid() - x) / 6)
+        slope = holds(slope.passed, f"the gradient there: {slope.message}")
+        return both(close(got["hard"]["loss"], elbo(**given["hard"])), slope)
 
     @prop("gradient reaches logits, mu and logvar", cause=CUT_CAUSE)
     def gradients(self, got, given):

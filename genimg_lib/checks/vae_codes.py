@@ -1,5 +1,7 @@
 """The checks of 02_vae, continued: two ways to quantise a latent."""
 
+import math
+
 import torch
 
 from genimg_lib.checks.compare import Misfit, both, close, explained, holds, tensor
@@ -35,8 +37,11 @@ class VQStraightThrough:
         ze = ze[second - nearest > 0.1]  # no near ties
         code = torch.cdist(ze, codebook).argmin(1)
         unit = torch.nn.functional.normalize(codebook, dim=1)
-        unlike = ((ze @ codebook.T).argmax(1) != code).int() + ((ze @ unit.T).argmax(1) != code).int()
-        ze = torch.cat([ze[:6], ze[6:][unlike[6:].argsort(descending=True)[:6]]])  # dot products mislead half
+        wrong = [(ze @ codebook.T).argmax(1), (ze @ unit.T).argmax(1)]
+        wrong += [torch.cdist(ze, codebook, p=p).argmin(1) for p in (1.0, math.inf)]
+        misled = [(found != code).nonzero()[:2, 0] for found in wrong]  # two rows for each wrong measure of distance
+        ze = ze[torch.cat([*misled, torch.arange(len(ze))]).tolist()]
+        ze = ze[[i for i, row in enumerate(ze.tolist()) if row not in ze[:i].tolist()][:12]]
         return {"plain": dict(ze=ze, codebook=codebook), "heavy": dict(ze=ze, codebook=codebook, beta=2.0)}
 
     def probe(answer, ze, codebook, **beta):
@@ -64,6 +69,7 @@ class VQStraightThrough:
         unit = torch.nn.functional.normalize(codebook, dim=1)
         return both(
             holds(count == 3, f"expected three results, (zq, idx, loss), got {count}"),
+            holds(not torch.is_tensor(mine) or not mine.is_floating_point(), "expected idx to be integers, got floats"),
             explained(close(mine, idx), mine, {
                 "the largest dot product prefers long codes": (ze @ codebook.T).argmax(1),
                 "the angle alone does not tell the distance": (ze @ unit.T).argmax(1),

@@ -439,3 +439,91 @@ def returns_the_cost(E):
 @wrong("min_error_seam", caught_by="one row, one column")
 def starts_at_the_second_row(E):
     return [0] if len(E) == 1 else seam_by_a_table(E)
+
+
+# the last two questions, seen by an adversary
+
+
+@right("affine_warp")
+def by_grid_sample(img, A):
+    height, width = img.shape
+    y, x = torch.meshgrid(torch.arange(height).double(), torch.arange(width).double(), indexing="ij")
+    source = torch.stack([x, y, torch.ones_like(x)], -1) @ A.double().inverse().T
+    at = torch.stack([(2 * source[..., 0].round() + 1) / width - 1, (2 * source[..., 1].round() + 1) / height - 1], -1)
+    return F.grid_sample(img.double()[None, None], at[None], mode="nearest", align_corners=False)[0, 0].to(img.dtype)
+
+
+def looked_up_right(img, A):
+    height, width = img.shape
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    points = torch.stack([x, y, torch.ones_like(x)]).reshape(3, -1).to(A.dtype)
+    x, y, _ = torch.linalg.solve(A, points).round().long()
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return torch.where(inside, img[y.clamp(0, height - 1), x.clamp(0, width - 1)], 0).reshape(height, width)
+
+
+@wrong("affine_warp", caught_by="a shift goes the right way")
+def thinks_pictures_are_never_negative(img, A):
+    return looked_up_right(img, A).clamp(min=0)
+
+
+@wrong("affine_warp", caught_by="a shift goes the right way")
+def clips_at_one(img, A):
+    return looked_up_right(img, A).clamp(max=1)
+
+
+@right("min_error_seam")
+def by_dijkstra(E):
+    import heapq
+
+    costs = E.tolist()
+    queue = [(cost, 0, column, (column,)) for column, cost in enumerate(costs[0])]
+    heapq.heapify(queue)
+    while queue:
+        spent, row, column, seam = heapq.heappop(queue)
+        if row == len(costs) - 1:
+            return list(seam)
+        for step in range(max(0, column - 1), min(len(costs[0]), column + 2)):
+            heapq.heappush(queue, (spent + costs[row + 1][step], row + 1, step, (*seam, step)))
+
+
+def seam_over(E, pad):
+    """The usual programme with `pad` beyond both edges."""
+    C, back = E[0], []
+    for row in E[1:]:
+        wide = F.pad(C, (1, 1), value=pad)
+        least, which = torch.stack([wide[:-2], wide[1:-1], wide[2:]]).min(0)
+        back.append(which - 1)
+        C = row + least
+    seam = [int(C.argmin())]
+    for steps in reversed(back):
+        seam.insert(0, min(max(seam[0] + int(steps[seam[0]]), 0), E.shape[1] - 1))
+    return seam
+
+
+@wrong("min_error_seam", caught_by="the cheapest")
+def takes_a_thousand_for_infinity(E):
+    return seam_over(E, 1000.0)
+
+
+@wrong("min_error_seam", caught_by="the cheapest")
+def half_precision(E):
+    return seam_over(E.half(), float("inf"))
+
+
+@wrong("min_error_seam", caught_by="the cheapest")
+def squares_the_errors_once_more(E):
+    return seam_over(E**2, float("inf"))
+
+
+@wrong("min_error_seam", caught_by="right at the edges")
+def index_minus_one_on_the_way_down(E):
+    C = E.tolist()
+    last = len(C[0]) - 1
+    for i in range(1, len(C)):
+        for j in range(last + 1):
+            C[i][j] += min(C[i - 1][q] for q in (j - 1, j, min(j + 1, last)))
+    seam = [min(range(last + 1), key=C[-1].__getitem__)]
+    for i in range(len(C) - 2, -1, -1):
+        seam.append(min(range(max(0, seam[-1] - 1), min(last, seam[-1] + 1) + 1), key=C[i].__getitem__))
+    return seam[::-1]

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -519,6 +520,31 @@ def forgets_to_watch_the_images(D, real, gamma):
 def differentiates_by_the_weights(D, real, gamma):
     grads = torch.autograd.grad(D(real).mean(), list(D.parameters()), create_graph=True)
     return gamma / 2 * sum(g.square().sum() for g in grads)
+
+
+# --- seen by an adversary -------------------------------------------------------------------------------
+
+
+@right("value_at_optimal_d")
+def a_number_of_numpys(p, q):
+    p, q = p.numpy(), q.numpy()
+    with np.errstate(all="ignore"):
+        return np.nansum(p * np.log(p / (p + q))) + np.nansum(q * np.log(q / (p + q)))
+
+
+@right("gradient_penalty")
+def a_gradient_function_mapped_over_samples(D, real, fake, u):
+    points = torch.vmap(lambda a, b, c: c * a + (1 - c) * b)(real, fake, u)
+    slopes = torch.vmap(torch.func.grad(lambda x: D(x[None]).squeeze()))(points)
+    return (slopes.reshape(len(slopes), -1).norm(dim=1) - 1).square().mean()
+
+
+@wrong("gradient_penalty", caught_by="vectors, and a critic that returns (B,)")
+def punishes_short_gradients_only(D, real, fake, u):
+    u = u.view(-1, *[1] * (real.ndim - 1))
+    x = (u * real + (1 - u) * fake).requires_grad_()
+    slope = torch.autograd.grad(D(x).sum(), x, create_graph=True)[0]
+    return (1 - slope.flatten(1).norm(dim=1)).relu().square().mean()
 
 
 from tests.corpus import gan_layers  # noqa: E402, F401

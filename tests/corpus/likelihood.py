@@ -284,3 +284,41 @@ def writes_into_x(x, net, inverse=False):
 @wrong(COUPLING, caught_by=LOGDET)
 def returns_y_alone(x, net, inverse=False):
     return by_chunks(x, net, inverse)[0]
+
+
+# --- affine_coupling, seen by an adversary --------------------------------------------------------------
+
+
+@right("affine_coupling")
+def by_matrices(x, net, inverse=False):
+    first, second = torch.split(x, x.shape[-1] // 2, dim=-1)
+    s, t = net(first)
+    J = torch.diag_embed(s.exp())
+    logdet = torch.linalg.slogdet(J).logabsdet
+    if inverse:
+        return torch.cat((first, torch.linalg.solve(J, (second - t)[..., None])[..., 0]), -1), -logdet
+    return torch.cat((first, torch.bmm(J, second[..., None])[..., 0] + t), -1), logdet
+
+
+def coupling(x, net, inverse, squash=lambda s: s):
+    first, second = x.chunk(2, 1)
+    s, t = net(first)
+    s = squash(s)
+    moved = (second - t) * (-s).exp() if inverse else second * s.exp() + t
+    return torch.cat([first, moved], 1), -s.sum(1) if inverse else s.sum(1)
+
+
+@wrong("affine_coupling", caught_by="forward")
+def clamps_large_scales(x, net, inverse=False):
+    return coupling(x, net, inverse, lambda s: s.clamp(-5, 5))
+
+
+@wrong("affine_coupling", caught_by="the net can be trained")
+def the_net_sees_a_copy_without_a_graph(x, net, inverse=False):
+    return coupling(x, lambda first: net(first.detach()), inverse)
+
+
+@wrong("affine_coupling", caught_by="the net can be trained")
+def no_gradient_on_the_way_back(x, net, inverse=False):
+    y, logdet = coupling(x, net, inverse)
+    return (y.detach(), logdet.detach()) if inverse else (y, logdet)

@@ -541,3 +541,69 @@ def sine_for_a_bound(z, L):
 def scaled_by_the_batch(z, L):
     bounded = (z - z.min()) / (z.max() - z.min()) * (L - 1)
     return bounded + (bounded.round() - bounded).detach()
+
+
+# the same questions, seen by an adversary
+
+
+def kl_sum(mu, logvar):
+    return 0.5 * (logvar.exp() + mu**2 - 1 - logvar).sum(1)
+
+
+@right("elbo_loss")
+def by_a_softmax_of_two(x, logits, mu, logvar, beta=1.0):
+    two, target = torch.stack([0 * logits, logits], 1), torch.stack([1 - x, x], 1)
+    return F.cross_entropy(two, target, reduction="sum") / len(x) + beta * kl_sum(mu, logvar).mean()
+
+
+@wrong("elbo_loss", caught_by="beta weighs the KL alone")
+def takes_a_beta_of_zero_for_none(x, logits, mu, logvar, beta=1.0):
+    return by_a_softmax_of_two(x, logits, mu, logvar, beta or 1.0)
+
+
+@wrong("elbo_loss", caught_by="beta weighs the KL alone")
+def takes_whole_betas_only(x, logits, mu, logvar, beta=1.0):
+    return by_a_softmax_of_two(x, logits, mu, logvar, int(beta))
+
+
+@wrong("elbo_loss", caught_by="right for logits of ±200")
+def finite_but_its_gradient_is_not(x, logits, mu, logvar, beta=1.0):
+    softplus = torch.where(logits > 50, logits, torch.log1p(logits.exp()))
+    return (softplus - x * logits).sum() / len(x) + beta * kl_sum(mu, logvar).mean()
+
+
+class Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, ze, codes):
+        return codes.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad, None
+
+
+def quantised(ze, codebook, beta, idx):
+    codes = codebook[idx]
+    loss = F.mse_loss(codes, ze.detach()) + beta * F.mse_loss(ze, codes.detach())
+    return [Straight.apply(ze, codes.detach()), idx, loss]
+
+
+@right("vq_straight_through")
+def by_a_function_of_its_own(ze, codebook, beta=0.25):
+    return quantised(ze, codebook, beta, (ze[:, None] - codebook).norm(dim=-1).argmin(-1).to(torch.int32).long())
+
+
+@wrong("vq_straight_through", caught_by="the nearest code")
+def nearest_by_the_sum_of_differences(ze, codebook, beta=0.25):
+    return quantised(ze, codebook, beta, torch.cdist(ze, codebook, p=1).argmin(1))
+
+
+@wrong("vq_straight_through", caught_by="the nearest code")
+def nearest_by_the_largest_difference(ze, codebook, beta=0.25):
+    return quantised(ze, codebook, beta, torch.cdist(ze, codebook, p=float("inf")).argmin(1))
+
+
+@wrong("vq_straight_through", caught_by="the nearest code")
+def indices_as_floats(ze, codebook, beta=0.25):
+    zq, idx, loss = by_a_function_of_its_own(ze, codebook, beta)
+    return zq, idx.to(ze.dtype), loss
