@@ -1,40 +1,36 @@
 """Two stages: an autoencoder makes the codes, a flow learns where they lie (Rombach et al. 2022)."""
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from genimg_lib import diffusion
+from genimg_lib.gan import GAN
 from genimg_lib.model import GenerativeModel, Losses
-from genimg_lib.nets import TimedMLP
+from genimg_lib.nets import TimedMLP, mlp
 from genimg_lib.vae import reparameterize
 
 
-class LatentFlow(GenerativeModel):
-    """Flow matching on the codes of a trained first stage, which stays frozen.
+class SecondStage(GenerativeModel):
+    """A generator of codes behind a trained first stage, which stays frozen and turns them into pictures.
 
     first: a model with encode(x) -> (mu, logvar), decode(z), the length of a code `z`, and `shape` (`vae.ConvVAE`).
     Codes are standardised, w = (z − mean) / std for each coordinate, so that data and noise are of one size.
-    The network guesses the velocity v = eps − w; the samplers get w = x_t − t·v from it (linear path).
-    steps: of Heun's method in `sample`.
     """
 
-    def __init__(self, first: GenerativeModel, width: int = 384, depth: int = 4, steps: int = 12):
+    def __init__(self, first: GenerativeModel):
         super().__init__()
         self.first = first.eval().requires_grad_(False)
-        self.shape, self.z, self.steps = first.shape, first.z, steps
-        self.net = TimedMLP(self.z, width, depth)
+        self.shape, self.z = first.shape, first.z
         self.register_buffer("mean", torch.zeros(self.z))
         self.register_buffer("std", torch.ones(self.z))
 
     def train(self, mode: bool = True):
-        """Training mode for the flow alone: the first stage stays as it was learnt."""
+        """Training mode for the second stage alone: the first stays as it was learnt."""
         super().train(mode)
         self.first.eval()
         return self
-
-    def turns(self):
-        """Only the flow's network learns."""
-        return {"flow": (self.net, self.loss)}
 
     @torch.no_grad()
     def prepare(self, x: Tensor) -> Tensor:
@@ -45,12 +41,45 @@ class LatentFlow(GenerativeModel):
         self.std.copy_((mu.var(dim=0) + logvar.exp().mean(dim=0)).sqrt())  # of z ~ q, by the law of total variance
         return codes
 
+    def draw(self, codes: Tensor) -> Tensor:
+        """A standardised draw from q(z | x): codes (B, 2z) from `prepare` -> (B, z)."""
+        return (reparameterize(*codes.chunk(2, dim=1)) - self.mean) / self.std
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """The first stage's picture of a code: (B, z) -> (B, C, H, W) in [-1, 1]."""
+        return self.first.decode(z).clamp(-1, 1)
+
+    def code(self, eps: Tensor) -> Tensor:
+        """The code z that the second stage makes of the noise eps; both (B, z)."""
+        raise NotImplementedError
+
+    def sample(self, n: int, y=None) -> Tensor:
+        """Noise to code by the second stage, code to picture by the first."""
+        return self.decode(self.code(torch.randn(n, self.z, device=self.device)))
+
+
+class LatentFlow(SecondStage):
+    """Flow matching on codes: the network guesses the velocity v = eps − w, and w = x_t − t·v (linear path).
+
+    steps: of Heun's method in `sample`.
+    """
+
+    def __init__(self, first: GenerativeModel, width: int = 384, depth: int = 4, steps: int = 12):
+        super().__init__(first)
+        self.steps = steps
+        self.net = TimedMLP(self.z, width, depth)
+
+    def turns(self):
+        """Only the flow's network learns."""
+        return {"flow": (self.net, self.loss)}
+
     def loss(self, codes: Tensor, y=None) -> Losses:
         """Flow matching (Lipman et al. 2023, eq. 23): E ‖net(x_t, t) − (eps − w)‖² / z, w a standardised draw from q.
 
         codes: (B, 2z) from `prepare`.
         """
-        w = (reparameterize(*codes.chunk(2, dim=1)) - self.mean) / self.std
+        w = self.draw(codes)
         eps, t = torch.randn_like(w), diffusion.logit_normal(len(w), device=w.device)
         v = self.net(diffusion.add_noise(diffusion.linear, w, eps, t), t)
         return {"loss": (v.float() - (eps - w)).square().mean()}
@@ -64,11 +93,61 @@ class LatentFlow(GenerativeModel):
         w = diffusion.integrate(diffusion.linear, self.predict, eps, steps or self.steps)
         return w * self.std + self.mean
 
-    @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
-        """The first stage's picture of a code: (B, z) -> (B, C, H, W) in [-1, 1]."""
-        return self.first.decode(z).clamp(-1, 1)
 
-    def sample(self, n: int, y=None) -> Tensor:
-        """Noise to code by the flow, code to picture by the first stage."""
-        return self.decode(self.code(torch.randn(n, self.z, device=self.device)))
+class CodeGAN(SecondStage):
+    """The adversarial game on codes: the same two players, with vectors for pictures.
+
+    A code has no edges and no paper to get wrong, the decoder sees to those, so small perceptrons suffice.
+    """
+
+    def __init__(self, first: GenerativeModel, width: int = 256):
+        super().__init__(first)
+        self.game = GAN(CodeGenerator(self.z, width), CodeCritic(self.z, width), (self.z,), self.z)
+
+    def turns(self):
+        return {
+            "critic": (self.game.critic, self.loss),
+            "generator": (self.game.generator, self.game.loss_of_generator),
+        }
+
+    def loss(self, codes: Tensor, y=None) -> Losses:
+        """The critic's turn on codes (B, 2z) from `prepare`."""
+        return self.game.loss_of_critic(self.draw(codes))
+
+    @torch.no_grad()
+    def code(self, eps: Tensor) -> Tensor:
+        """The generator's code for the noise eps; both (B, z)."""
+        return self.game.generator(eps) * self.std + self.mean
+
+
+class CodeGenerator(nn.Module):
+    """Noise (B, z) → standardised codes (B, z): two residual blocks, each behind a layer norm."""
+
+    def __init__(self, z: int, width: int):
+        super().__init__()
+        self.enter, self.leave = nn.Linear(z, width), nn.Sequential(nn.LayerNorm(width), nn.Linear(width, z))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(width), nn.LeakyReLU(0.2), mlp((width, width, width), lambda: nn.LeakyReLU(0.2)))
+            for _ in range(2)
+        )
+
+    def forward(self, eps: Tensor) -> Tensor:
+        h = self.enter(eps)
+        for block in self.blocks:
+            h = h + block(h)
+        return self.leave(h)
+
+
+class CodeCritic(nn.Module):
+    """Codes (B, z) → logits (B, 1): four spectrally normalised layers that also see how much the batch varies."""
+
+    def __init__(self, z: int, width: int):
+        super().__init__()
+        sizes = ((z, width), (width, width), (width + 1, width), (width, 1))
+        self.layers = nn.ModuleList(spectral_norm(nn.Linear(m, n)) for m, n in sizes)
+
+    def forward(self, w: Tensor) -> Tensor:
+        first, second, third, last = self.layers
+        h = F.leaky_relu(second(F.leaky_relu(first(w), 0.2)), 0.2)
+        spread = (h.var(0, unbiased=False) + 1e-8).sqrt().mean().expand(len(h), 1)
+        return last(F.leaky_relu(third(torch.cat([h, spread], dim=1)), 0.2))

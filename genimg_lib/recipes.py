@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 
 from genimg_lib import data, metrics, rules
 from genimg_lib.gan import face_gan
-from genimg_lib.latent import LatentFlow
+from genimg_lib.latent import CodeGAN, LatentFlow
 from genimg_lib.model import GenerativeModel
 from genimg_lib.train import atomic, train
 from genimg_lib.vae import ConvVAE
@@ -42,6 +42,8 @@ class Recipe:
 
 ADAM_GAN = {"betas": (0.0, 0.99), "warmup": 0, "cooldown": 0.4, "ema_decay": 0.999}
 
+ADAM_CODES = ADAM_GAN | {"ema_decay": 0.998, "clip": 10.0}
+
 RECIPES = {
     recipe.name: recipe
     for recipe in [
@@ -54,6 +56,9 @@ RECIPES = {
                "a VAE of comic faces: sharp reconstructions, blurred fantasies", patience=4_400),
         Recipe("comic-latent", "comic", 32, LatentFlow,                               1_000, 128, 1e-3,
                "a flow on the codes of comic-vae: the fantasies become faces", first="comic-vae", patience=3_200),
+        Recipe("comic-code-gan", "comic", 32, CodeGAN,                                2_500,  64, 1e-3,
+               "the GAN's game on the codes of comic-vae: the cleanest faces a GAN makes here", ADAM_CODES,
+               first="comic-vae"),
         Recipe("manga-gan",   "manga", 28, partial(face_gan, 28, 1),                  1_200,  32, 1e-3,
                "the first GAN: small black-and-white faces", ADAM_GAN),
         Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  3_000,  24, 1e-3,
