@@ -17,6 +17,16 @@ UNTOUCHED = {
 }
 
 
+def follow(redrawn, batch: int):
+    """Pass when, under random weights, each of mu's and logvar's four numbers follows the picture in its own way."""
+    columns = tensor(redrawn, (3, batch, 4)).movedim(2, 0)
+    still = [name for name, row in zip(("mu", "mu", "logvar", "logvar"), columns, strict=True)
+             if (row - row[:, :1]).abs().max() <= 1e-6]  # fmt: skip
+    twins = any((columns[i] - columns[j]).abs().max() <= 1e-6 for i in range(4) for j in range(i))
+    return both(holds(not still, f"{'/'.join(dict.fromkeys(still))} is the same for every picture"),
+                holds(not twins, "two of the four numbers in (mu, logvar) are always equal"))  # fmt: skip
+
+
 @question("dbg_latent_heads", points=2, title="Repair the encoder's heads", read=BROKEN,
           untouched=UNTOUCHED["dbg_latent_heads"], hints=(
     "Run it on a batch and read the first error. What does a Linear act on: which axis?",
@@ -32,10 +42,14 @@ class LatentHeads:
 
     def probe(answer, x):
         encoder = answer().to(x.dtype).eval()
-        found = encoder(x)
-        both = lambda x: torch.cat(parts(encoder(x), 2)[:2], dim=1)  # noqa: E731
-        got = dict(count=len(parts(found, 2)), mu=parts(found, 2)[0], logvar=parts(found, 2)[1])
-        got |= life(both, x, encoder)
+        found = parts(encoder(x), 2)
+        if not all(isinstance(head, torch.Tensor) and head.ndim == 2 for head in found[:2]):
+            kinds = [tuple(p.shape) if isinstance(p, torch.Tensor) else type(p).__name__ for p in found]
+            raise TypeError(f"expected two results (mu, logvar), each (B, 2), got {', '.join(map(str, kinds))}")
+        if not (found[0].requires_grad and found[1].requires_grad):
+            raise RuntimeError("mu or logvar has no graph to the weights: a detach, .data or no_grad cuts it")
+        got = dict(count=len(found), mu=found[0], logvar=found[1])
+        got |= life(lambda x: torch.cat(parts(encoder(x), 2)[:2], dim=1), x, encoder)
         weights = [p for p in encoder.parameters() if p.requires_grad]
         low, high, seen, own = [], [], torch.zeros(28, 28), torch.zeros(2)
         for _ in range(16):
@@ -49,6 +63,11 @@ class LatentHeads:
             pulls = [torch.cat([g.flatten() for g in torch.autograd.grad(
                 head.sum(), weights, retain_graph=True, materialize_grads=True)]) for head in (mu, logvar)]
             own += torch.stack([((a != 0) & (b == 0)).sum() for a, b in (pulls, pulls[::-1])])
+        got["columns"] = []
+        for std in (0.05, 0.1, 0.2):  # a clamp on logvar may hold the large ones
+            redraw(encoder, std)
+            got["columns"].append(torch.cat(parts(encoder(x), 2)[:2], dim=1).detach())
+        got["columns"] = torch.stack(got["columns"])
         return got | dict(low=torch.stack(low).amin(0), high=torch.stack(high).amax(0), seen=seen, own=own)
 
     def living(self, got):
@@ -73,8 +92,8 @@ class LatentHeads:
     @prop("two separate heads", 2, cause="mu and logvar need weights of their own: two Linears, or one split in two")
     def heads(self, got, given):
         own = got["pictures"]["own"].tolist()
-        return both(self.living(got), holds(min(own) > 0, "every weight that moves mu moves logvar: they are one "
-        "head"))
+        return both(self.living(got), follow(got["pictures"]["columns"], 6),
+                    holds(min(own) > 0, "every weight that moves mu moves logvar: they are one head"))  # fmt: skip
 
     @prop("the whole picture counts", cause="flatten all 28 x 28 pixels into one row a sample before the first Linear")
     def whole(self, got, given):
@@ -92,7 +111,7 @@ class SamplingArgs:
     """z = mu + exp(logvar / 2) eps, eps ~ N(0, I), drawn inside   (Kingma & Welling 2014, sec. 2.4)"""
 
     def inputs(self, draw):
-        return {"many": dict(mu=2 * draw(4000, 3) + 1, logvar=draw.uniform(4000, 3, low=-3, high=2))}
+        return {"many": dict(mu=2 * draw(2500, 3) + 1, logvar=draw.uniform(2500, 3, low=-3, high=2))}
 
     def probe(answer, mu, logvar):
         mu.requires_grad_()
@@ -157,7 +176,11 @@ class WireDecoder:
 
     def probe(answer, x, z):
         vae = answer().to(x.dtype)
-        count = len(parts(vae(x), 3))
+        found = parts(vae(x), 3)
+        count, shapes = len(found), [tuple(p.shape) if isinstance(p, torch.Tensor) else type(p).__name__ for p in found]
+        if shapes[1:3] != [(5, 2), (5, 2)]:
+            shapes = ", ".join(str(s) for s in shapes if s != "NoneType")
+            raise TypeError(f"expected (reconstruction, mu, logvar), mu and logvar of shape (5, 2); got {shapes}")
         encode = lambda x: torch.cat(parts(vae(x), 3)[1:3], dim=1)  # noqa: E731
         got = dict(count=count, encoded=life(encode, x, vae), decoded=life(vae.decode, z, vae), noisy=[], wants=[])
         for value in (0.8, 0.0):
@@ -172,7 +195,18 @@ class WireDecoder:
                          for out in (mu, logvar, recon)]  # fmt: skip
                 reach = [[bool(g.abs().sum() > 0) for g in pull] for pull in pulls]
         passes = [parts(vae(x), 3)[0] for _ in range(2)]
-        return got | dict(passes=passes, reach=reach)
+        recon, mu, logvar = parts(vae(x), 3)[:3]
+        eps = None  # the noise in z, from its two gradients: dz/dlogvar = eps exp(logvar / 2) / 2, dz/dmu = 1
+        if all(isinstance(p, torch.Tensor) and p.requires_grad for p in (recon, mu, logvar)):
+            along = torch.linspace(-1, 2, recon.numel(), dtype=recon.dtype).reshape(recon.shape)
+            by_mu, by_logvar = torch.autograd.grad((recon * along).sum(), (mu, logvar), allow_unused=True)
+            if by_mu is not None and by_logvar is not None:
+                eps = 2 * by_logvar / (by_mu * torch.exp(logvar / 2))
+        columns = []
+        for std in (0.05, 0.1, 0.2):  # a clamp on logvar may hold the large ones
+            redraw(vae, std)
+            columns.append(encode(x).detach())
+        return got | dict(passes=passes, reach=reach, eps=eps, columns=torch.stack(columns))
 
     def picture(self, got):
         count, shape = got["pictures"]["count"], (5, 1, 28, 28)
@@ -189,7 +223,8 @@ class WireDecoder:
     @prop("mu and logvar come from the picture", cause="the encoder reads x, and forward returns its two heads, "
           "second and third")  # fmt: skip
     def encoded(self, got, given):
-        return both(self.picture(got), alive(got["pictures"]["encoded"], (5, 4), "(mu, logvar)"))
+        encoded = got["pictures"]["encoded"]
+        return both(self.picture(got), alive(encoded, (5, 4), "(mu, logvar)"), follow(got["pictures"]["columns"], 5))
 
     @prop("decode needs z alone", cause="decode(z) takes (B, 2) and gives (B, 1, 28, 28): no input of its own, no "
           "noise")
@@ -204,7 +239,16 @@ class WireDecoder:
     @prop("two passes differ", cause="z is drawn anew in every forward: decode(mu) alone is an autoencoder")
     def differ(self, got, given):
         first, second = (tensor(r, (5, 1, 28, 28)) for r in got["pictures"]["passes"])
-        return both(self.wired(got, 1), holds((first - second).abs().max() > 1e-6, "two passes gave the same picture"))
+        again = holds((first - second).abs().max() > 1e-6, "two passes gave the same picture")
+        return both(self.wired(got, 1), again, self.own_noise(got["pictures"]["eps"]))
+
+    def own_noise(self, eps):
+        """Every number of z has noise of its own, as far as the gradients show it."""
+        if eps is None or not torch.isfinite(eps).all():
+            return holds(True, "")
+        rows, columns = (eps - eps[:1]).abs().max(), (eps[:, 0] - eps[:, 1]).abs().max()
+        return both(holds(rows > 1e-3, "all samples of the batch share one noise"),
+                    holds(columns > 1e-3, "both numbers of z share one noise"))  # fmt: skip
 
     @prop("gradient reaches the encoder through z", cause="sample z without detach, so that the reconstruction "
           "teaches the encoder too")  # fmt: skip
@@ -282,7 +326,7 @@ class MissingKL:
 
     def inputs(self, draw):
         def case(size=1.0, spread=1.0):
-            return dict(x=draw.uniform(5, 1, 4, 6), logits=draw(5, 1, 4, 6) * size + 0.5,
+            return dict(x=draw.uniform(5, 2, 4, 6), logits=draw(5, 2, 4, 6) * size + 0.5,
                         mu=draw(5, 3) * spread, logvar=draw(5, 3) * spread)  # fmt: skip
 
         plain = case()
@@ -313,7 +357,8 @@ class MissingKL:
         want, mine = self.want(given["at the prior"]), got["at the prior"]["loss"]
         case = given["at the prior"]
         return explained(close(mine, want), mine, {
-            "a mean over the pixels: take their sum": want / 24,
+            "a mean over the pixels: take their sum": want / 48,
+            "a mean over the channels: they are pixels too, take the sum": want / 2,
             "a sum over the batch: take the mean": want * 5,
             "this is a squared error": ((case["logits"].sigmoid() - case["x"]) ** 2).sum() / 5,
         })  # fmt: skip

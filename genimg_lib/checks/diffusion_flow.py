@@ -148,7 +148,7 @@ class EulerSample:
         times, shapes = [], []
 
         def v(x, t):
-            times.append(t)
+            times.append(t.clone() if isinstance(t, torch.Tensor) else t)  # the answer may go on with its own t
             shapes.append(tuple(t.shape) if isinstance(t, torch.Tensor) else type(t).__name__)
             t = t.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(t, torch.Tensor) else t
             return speed * (1 + t) ** 2 - 0.7 * x * t

@@ -170,6 +170,9 @@ class LoraLinear:
             lora.A.copy_(A)
             lora.B.copy_(B)
             got["out"] = lora(x)
+        found = torch.autograd.grad(lora(x).sum(), (lora.A, lora.B), materialize_grads=True)
+        got["fed"] = [bool(g.abs().sum() > 0) for g in found]
+        with torch.no_grad():
             merged = lora.merge()
             got["kind"] = type(merged).__name__
             got["weight"] = getattr(merged, "weight", None)
@@ -222,8 +225,10 @@ class LoraLinear:
     @prop("learns from the first step", cause="with A and B both zero neither gets a gradient: draw A at random")
     def learns(self, got, given):
         fed = [sum(value > 0 for value in got[name]["learns"]) for name in given]
+        later = all(all(got[name]["fed"]) for name in given)
         return both(holds(min(fed) >= 1, "neither A nor B gets a gradient at the start"),
-                    holds(max(fed) == 1, "both A and B get a gradient at the start, so B A is not zero"))  # fmt: skip
+                    holds(max(fed) == 1, "both A and B get a gradient at the start, so B A is not zero"),
+                    holds(later, "with A and B filled, one of them gets no gradient: is it detached?"))  # fmt: skip
 
     @prop("merge gives one plain Linear", 2, cause="a new nn.Linear with W + alpha / r · B A and the base's bias (or "
           "none)")
@@ -277,9 +282,10 @@ class EmaUpdate:
         first = ema[0].weight
         for _ in range(times):
             answer(ema, model, decay)
+        learns = model.training and all(p.requires_grad for p in model.parameters())
         got = {f"ema_{name}": getattr(ema[0], name).detach().clone() for name in names}
         got |= {f"model_{name}": getattr(model[0], name).detach().clone() for name in names}
-        got["same"] = ema[0].weight is first and ema[0].weight.grad_fn is None
+        got["same"], got["learns"] = ema[0].weight is first and ema[0].weight.grad_fn is None, learns
         with torch.no_grad():
             for name in names:
                 getattr(model[0], name).add_(1)
@@ -322,7 +328,8 @@ class EmaUpdate:
     def untouched(self, got, given):
         names = ("weight", "bias", "mean")
         left = [close(got["once"][f"model_{p}"], given["once"][f"model_{p}"]) for p in names]
-        return both(*left, self.moved(got, given))
+        says = "the model was frozen, or put into eval mode: it has still to train"
+        return both(*left, self.moved(got, given), holds(got["once"]["learns"], says))
 
     @prop("the ema keeps its own memory", cause="p_ema.data = p.data, or a buffer assigned, is the same memory under "
           "two names: copy values with copy_")  # fmt: skip

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -439,3 +440,52 @@ def read_one_line_off():
 @wrong("find_the_faults", caught_by="nothing is a fault that is none")
 def read_in_pairs():
     return {(p, n) for p, n, _ in READING}
+
+
+@wrong("dbg_generator_shapes", caught_by="in [-1, 1], and using it")
+class GeneratorWithTwoTanhs(Generator):
+    def forward(self, z):
+        return torch.tanh(super().forward(z))
+
+
+@wrong("dbg_generator_shapes", caught_by="(B, 1, 28, 28) from (B, 100)")
+class GeneratorWithoutAGraph(Generator):
+    def forward(self, z):
+        return super().forward(z).detach()
+
+
+@wrong("dbg_generator_shapes", caught_by="(B, 1, 28, 28) from (B, 100)")
+class GeneratorScaledByItsBatch(Generator):
+    def forward(self, z):
+        pictures = super().forward(z)
+        return pictures / pictures.abs().max()
+
+
+@wrong("dbg_pair_sizes", caught_by="D returns logits")
+class PairWithSoftplus(Pair):
+    def __init__(self, size=64, channels=3):
+        super().__init__(size, channels)
+        self.D.append(nn.Softplus())
+
+
+@wrong("dbg_pair_sizes", caught_by="32 and 64, grey and colour")
+class PairThatLooksAtOneChannel(Pair):
+    def __init__(self, size=64, channels=3):
+        super().__init__(size, channels)
+        self.D[0] = nn.Conv2d(1, 16, 4, 2, 1)
+        self.D.insert(0, FirstChannel())
+
+
+class FirstChannel(nn.Module):
+    def forward(self, x):
+        return x[:, :1]
+
+
+@wrong("dbg_gan_step", caught_by="d_loss")
+def step_with_rounded_losses(G, D, opt_g, opt_d, real, z):
+    return tuple(round(loss, 2) for loss in step_by_softplus(G, D, opt_g, opt_d, real, z))
+
+
+@right("dbg_gan_step")
+def step_with_floats_of_numpy(G, D, opt_g, opt_d, real, z):
+    return tuple(np.float64(loss) for loss in step_by_softplus(G, D, opt_g, opt_d, real, z))

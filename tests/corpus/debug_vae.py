@@ -499,3 +499,71 @@ def loss_with_logvar_as_sigma(x, logits, mu, logvar):
 @wrong("dbg_missing_kl", caught_by="gradient reaches logits, mu and logvar")
 def loss_as_a_number(x, logits, mu, logvar):
     return loss_by_functions(x, logits, mu, logvar).item()
+
+
+@wrong("dbg_missing_kl", caught_by="the reconstruction, summed over the pixels")
+def loss_with_a_mean_over_channels(x, logits, mu, logvar):
+    nats = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum((2, 3))
+    return nats.mean() + 0.5 * (logvar.exp() + mu**2 - 1 - logvar).sum(1).mean()
+
+
+@wrong("dbg_latent_heads", caught_by="two separate heads")
+class EncoderWithOneLogvarForAll(Encoder):
+    def forward(self, x):
+        mu, _ = super().forward(x)
+        return mu, self.logvar.bias.expand(len(x), 2)
+
+
+@wrong("dbg_latent_heads", caught_by="two separate heads")
+class EncoderWithOverlappingHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(784, 64), nn.Linear(64, 3)
+
+    def forward(self, x):
+        out = self.out(F.relu(self.hidden(x.flatten(1))))
+        return out[:, :2], out[:, 1:]
+
+
+@right("dbg_latent_heads")
+class EncoderWithLogvarZeroAtFirst(Encoder):
+    def __init__(self):
+        super().__init__()
+        nn.init.zeros_(self.logvar.weight)
+        nn.init.zeros_(self.logvar.bias)
+
+
+@wrong("dbg_wire_decoder", caught_by="two passes differ")
+class VAEWithOneNoiseForTheBatch(VAE):
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        return self.decode(mu + torch.exp(logvar / 2) * torch.randn(1, 2)), mu, logvar
+
+
+@wrong("dbg_wire_decoder", caught_by="two passes differ")
+class VAEWithOneNoiseForBothLatents(VAE):
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        return self.decode(mu + torch.exp(logvar / 2) * torch.randn(len(x), 1)), mu, logvar
+
+
+@wrong("dbg_wire_decoder", caught_by="mu and logvar come from the picture")
+class VAEWithOneHead(VAE):
+    def encode(self, x):
+        mu, _ = super().encode(x)
+        return mu, mu
+
+
+@right("dbg_wire_decoder")
+class VAEWithClampedLogvar(VAE):
+    def encode(self, x):
+        mu, logvar = super().encode(x)
+        return mu, logvar.clamp(-10, 10)
+
+
+@right("dbg_wire_decoder")
+class VAEQuietInEvalMode(VAE):
+    def forward(self, x):
+        mu, logvar = self.encode(x)
+        noise = torch.distributions.Normal(mu, (logvar / 2).exp())
+        return [self.decode(noise.rsample() if self.training else mu), mu, logvar]

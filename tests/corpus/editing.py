@@ -341,3 +341,20 @@ def averaged_in_a_copy(ema, model, decay):
 @wrong("ema_update", caught_by="the model is untouched")
 def nothing_moves(ema, model, decay):
     return None
+
+
+@wrong("lora_linear", caught_by="learns from the first step")
+class LoRAWithADetached(LoRALinear):
+    def forward(self, x):
+        return self.base(x) + self.scale * F.linear(F.linear(x, self.A.detach()), self.B)
+
+
+@wrong("ema_update", caught_by="the model is untouched")
+def averaged_and_the_model_frozen(ema, model, decay):
+    averaged_by_lerp(ema, model, decay)
+    model.requires_grad_(False)
+
+
+@wrong("ema_update", caught_by="the model is untouched")
+def averaged_and_the_model_in_eval_mode(ema, model, decay):
+    averaged_by_lerp(ema, model.eval(), decay)

@@ -421,3 +421,18 @@ def merges_batch_and_outputs(W, s):
 def detaches_the_length(W, s):
     w = modulate(W, s)
     return w / w.detach().square().sum((2, 3, 4), keepdim=True).sqrt()
+
+
+@wrong(MODULATED, caught_by="a style forty times as strong changes no length")
+def modulated_with_a_large_eps(W, s):
+    w = W[None] * s[:, None, :, None, None]
+    return w / (w.square().sum((2, 3, 4), keepdim=True) + 1e-5).sqrt()
+
+
+@right("adain")
+def adain_by_moments(content, style):
+    """The variance as the mean of the squares less the square of the mean."""
+    x, y = content.flatten(2), style.flatten(2)
+    (mx, my), (qx, qy) = ([z.mean(2, keepdim=True) for z in pair] for pair in ((x, y), (x * x, y * y)))
+    spread = torch.sqrt(((qy - my * my).clamp(min=0) + 1e-5) / ((qx - mx * mx).clamp(min=0) + 1e-5))
+    return ((x - mx) * spread + my).view_as(content)
