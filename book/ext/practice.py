@@ -10,6 +10,7 @@ a reader downloads is the notebook itself.
 * The repository's address is `repository_url` in _config.yml, or GENIMG_REPOSITORY in the environment.
 """
 
+import inspect
 import json
 import os
 import re
@@ -111,6 +112,7 @@ def exercise_page(notebook: dict, docname: str, env) -> dict:
         if cell["id"] == "intro":
             cells.append(markdown("attempt", attempt_box(docname)))
         elif role == "check":
+            env.note_dependency(inspect.getfile(type(judged[question].spec)))
             hints = [fold(f"Hint {n} of 3", plain(h)) for n, h in enumerate(judged[question].hints, 1)]
             link = f"{{ref}}`The solution, explained <solution-{question.replace('_', '-')}>`"
             text = "\n".join(["::::::::{div} hints", *hints, "::::::::", "", link])
