@@ -56,12 +56,12 @@ RECIPES = {
                "a VAE of comic faces: sharp reconstructions, blurred fantasies", patience=4_400),
         Recipe("comic-latent", "comic", 32, LatentFlow,                                 700, 128, 1e-3,
                "a flow on the codes of comic-vae: the fantasies become faces", first="comic-vae", patience=3_200),
-        Recipe("comic-code-gan", "comic", 32, CodeGAN,                                2_500,  64, 1e-3,
+        Recipe("comic-code-gan", "comic", 32, CodeGAN,                                2_000,  64, 1e-3,
                "the GAN's game on the codes of comic-vae: the cleanest faces a GAN makes here", ADAM_CODES,
                first="comic-vae"),
         Recipe("manga-gan",   "manga", 28, partial(face_gan, 28, 1),                  1_200,  32, 1e-3,
                "the first GAN: small black-and-white faces", ADAM_GAN),
-        Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  3_000,  24, 1e-3,
+        Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  2_000,  24, 1e-3,
                "a GAN of comic faces in colour: the sharpest eyes and mouths", ADAM_GAN, patience=12_000),
     ]
 }  # fmt: skip
