@@ -120,9 +120,12 @@ def bf16_pays(device: torch.device) -> bool:
 
 
 class Pace:
-    """Two threads beat one on idle cores and lose badly on busy ones: try both on real steps, keep the faster."""
+    """Two threads beat one on idle cores and lose badly on busy ones: try both on real steps, keep the faster.
 
-    TRIAL = 8  # steps each, after as many to warm up
+    What else the machine does may change while it trains, so the trial is held again every AGAIN steps.
+    """
+
+    TRIAL, AGAIN = 8, 400  # steps of each trial, after as many to warm up; steps between two rounds of trials
 
     def __init__(self, threads: int | None):
         self.before_us, self.spent, self.started = torch.get_num_threads(), {}, None
@@ -131,6 +134,7 @@ class Pace:
 
     def before(self, step: int) -> None:
         """Called before step 1, 2, …: at the borders of the trials the clock is read and the thread count changes."""
+        step = (step - 1) % self.AGAIN + 1
         if len(self.counts) == 1 or step % self.TRIAL != 1 or step > self.TRIAL * (len(self.counts) + 1) + 1:
             return
         trial, now = step // self.TRIAL, time.perf_counter()

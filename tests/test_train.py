@@ -154,3 +154,17 @@ def test_the_thread_count_is_measured_and_given_back():
     assert set(pace.spent) == set(pace.counts) or len(pace.counts) == 1
     pace.restore()
     assert torch.get_num_threads() == before
+
+
+def test_a_busy_first_second_is_not_held_against_two_threads(monkeypatch):
+    """A clock on which two threads are slow at first and fast later: the second round of trials finds out."""
+    pace = loop.Pace(None)
+    pace.counts, clock = [2, 1], [0.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: clock[0])
+    kept = {}
+    for step in range(1, 2 * pace.AGAIN + 1):
+        pace.before(step)
+        kept[step] = torch.get_num_threads()
+        clock[0] += {1: 2.0, 2: 9.0 if step < pace.AGAIN else 1.0}[kept[step]]
+    pace.restore()
+    assert kept[100] == kept[pace.AGAIN] == 1 and kept[pace.AGAIN + 100] == 2
