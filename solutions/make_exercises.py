@@ -12,6 +12,7 @@ and its pins clash with the book's. So this is a small generator of our own.
 
 import argparse
 import copy
+import json
 import sys
 from pathlib import Path
 
@@ -19,6 +20,8 @@ import nbformat
 
 HERE = Path(__file__).parent
 EXERCISES = HERE.parent / "exercises"
+MASTERS = HERE.parent / "genimg_lib" / "grade" / "masters.json"  # what the grader holds a submission against
+SOURCES = sorted(HERE.glob("*.ipynb"))
 BEGIN, END, STUB = "### BEGIN SOLUTION", "### END SOLUTION", "raise NotImplementedError"
 
 
@@ -92,13 +95,19 @@ def write(notebook, path: Path) -> None:
     path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
 
+def masters() -> str:
+    """The text of masters.json: every exercise without outputs, as handed out."""
+    books = {source.stem: json.loads(nbformat.writes(exercise_of(read(source)))) for source in SOURCES}
+    return json.dumps(books, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description="Write exercises/ from solutions/.")
     parser.add_argument("names", nargs="*", help="such as 02_vae; all when none is given")
     parser.add_argument("--check", action="store_true", help="write nothing; say which exercises are out of date")
     parser.add_argument("--solutions", action="store_true", help="first run the solutions and store their outputs")
     asked = parser.parse_args(arguments)
-    sources = [HERE / f"{name}.ipynb" for name in asked.names] or sorted(HERE.glob("*.ipynb"))
+    sources = [HERE / f"{name}.ipynb" for name in asked.names] or SOURCES
     stale = []
     for source in sources:
         target = EXERCISES / source.name
@@ -112,8 +121,11 @@ def main(arguments=None) -> int:
         EXERCISES.mkdir(exist_ok=True)
         write(run(made, EXERCISES), target)
         print(f"· exercises/{target.name}")
-    if asked.check:
+    if not asked.check:
+        MASTERS.write_text(masters(), encoding="utf-8")
+    else:
         stale += [p.stem for p in sorted(EXERCISES.glob("*.ipynb")) if not (HERE / p.name).exists()]
+        stale += [MASTERS.name] if MASTERS.read_text(encoding="utf-8") != masters() else []
         print(
             f"out of date: {', '.join(stale)}; run `make exercises`" if stale else "exercises/ agrees with solutions/"
         )

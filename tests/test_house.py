@@ -27,7 +27,7 @@ FLOORS = {
     4: "cli",
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names.split()}
-MAY_IMPORT_FLOOR_MATES = {"latent"}
+MAY_IMPORT_FLOOR_MATES = {"latent", "grade"}
 
 
 def top(path: Path) -> str:

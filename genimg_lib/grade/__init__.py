@@ -1,0 +1,1 @@
+"""Grade notebooks that anybody may have written."""
