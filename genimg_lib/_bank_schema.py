@@ -33,6 +33,21 @@ FORBIDDEN = {
 }
 
 
+def apart(text: str) -> str:
+    """The text with an empty line before and after each displayed formula, as Markdown wants it."""
+    lines, fenced, inside = [], False, False
+    for line in text.split("\n"):
+        fenced ^= line.lstrip().startswith("```")
+        marks = 0 if fenced else line.count("$$")
+        if marks and not inside and lines and lines[-1].strip():
+            lines.append("")
+        inside ^= marks % 2
+        lines.append(line)
+        if marks and not inside:
+            lines.append("")
+    return "\n".join(lines)
+
+
 class Strict(yaml.SafeLoader):
     """YAML in which a key that stands twice is an error and not a silent replacement."""
 
@@ -147,6 +162,12 @@ class Reader:
         for name, pattern in FORBIDDEN.items():
             if found := pattern.search(text if name == "a directive" or name == "a role" else MATHS.sub("", bare)):
                 self.fault(f"{what} holds {name}: {found[0].strip()!r:.50}")
+        for shown in re.finditer(r"\$\$.+?\$\$", bare, re.S):
+            line = bare[: shown.start()].rpartition("\n")[2] + bare[shown.end() :].partition("\n")[0]
+            if line.strip():
+                self.fault(
+                    f"{what}: a formula between $$ wants lines of its own, beside it stands {line.strip()!r:.50}"
+                )
         if len(re.findall(r"(?<!\\)\$", bare)) % 2:
             self.fault(f"{what}: a $ has no partner (a dollar sign itself is \\$)")
         return len(self.faults) == before

@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from genimg_lib._bank_schema import KINDS, Known, Reader
+from genimg_lib._bank_schema import KINDS, Known, Reader, apart
 
 __all__ = ["KINDS", "Bank", "BankError", "Chapter", "Item", "Known", "Quiz", "checkout", "folder", "load"]
 
@@ -229,9 +229,11 @@ def build(name: str, content: dict) -> Chapter:
     items = [
         Item(
             **{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
-               if key not in ("pitfalls", "follow_ups")},
+               if key not in ("answer", "more", "pitfalls", "follow_ups")},
             chapter=name,
             page=page,
+            answer=apart(entry["answer"]),
+            more=apart(entry["more"]),
             pitfalls=tuple(Pitfall(**pitfall) for pitfall in entry["pitfalls"]),
             follow_ups=tuple(FollowUp(**follow_up) for follow_up in entry["follow_ups"]),
         )

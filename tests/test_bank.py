@@ -90,6 +90,7 @@ BROKEN = {
     "a role": (lambda i: i.update(more="as {cite}`kingma2014vae`"), "more holds a role"),
     "raw HTML": (lambda i: i.update(more="a <b>bold</b> word"), "more holds raw HTML: '<b>'"),
     "half a formula": (lambda i: i.update(more="it costs $5"), r"more: a \$ has no partner"),
+    "a formula beside words": (lambda i: i.update(more="so $$x$$ holds"), r"between \$\$ wants lines of its own"),
     "an article question of no number": (lambda i: i.update(article=10), "article: expected 1 to 9, got 10"),
     "a proof that is not there": (lambda i: i.update(computed="tests/facts/x.py::f"), "computed: .* does not exist"),
     "a proof elsewhere": (lambda i: i.update(computed="tests/test_bank.py::f"), "computed: expected tests/facts/"),
@@ -124,6 +125,13 @@ def test_a_broken_quiz_question_is_named(tmp_path, name):
     write(tmp_path, content)
     [fault] = faults(tmp_path)
     assert fault.startswith(f"{tmp_path / 'vae.yml'}, vae-1: ") and reason in fault
+
+
+def test_displayed_formulas_stand_apart(tmp_path):
+    content = copy.deepcopy(GOOD)
+    content["items"][0]["more"] = "a\n$$x$$\nb\n$$\ny\n= z $$\n\nc"
+    write(tmp_path, content)
+    assert re.sub("\n{3,}", "\n\n", bank.load(tmp_path)["Q026"].more) == "a\n\n$$x$$\n\nb\n\n$$\ny\n= z $$\n\nc"
 
 
 def test_all_faults_are_told_at_once(tmp_path):
