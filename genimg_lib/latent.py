@@ -8,7 +8,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from genimg_lib import diffusion
 from genimg_lib.gan import GAN
 from genimg_lib.model import GenerativeModel, Losses
-from genimg_lib.nets import TimedMLP, mlp
+from genimg_lib.nets import Attributes, TimedMLP, mlp
 from genimg_lib.vae import reparameterize
 
 
@@ -62,17 +62,26 @@ class SecondStage(GenerativeModel):
 class LatentFlow(SecondStage):
     """Flow matching on codes: the network guesses the velocity v = eps − w, and w = x_t − t·v (linear path).
 
-    steps: of Heun's method in `sample`.
+    steps: of Heun's method in `sample`. sizes: values of each attribute, empty for a flow that takes no wishes.
+    guidance: how far past the plain conditional guess, 1, to go where attributes are asked for.
     """
 
-    def __init__(self, first: GenerativeModel, width: int = 384, depth: int = 4, steps: int = 12):
+    def __init__(
+        self, first: GenerativeModel, width: int = 384, depth: int = 4, steps: int = 12, sizes=(), guidance: float = 1.0
+    ):
         super().__init__(first)
-        self.steps = steps
+        self.steps, self.guidance = steps, guidance
         self.net = TimedMLP(self.z, width, depth)
+        self.wish = Attributes(sizes, 128) if sizes else None
 
     def turns(self):
-        """Only the flow's network learns."""
-        return {"flow": (self.net, self.loss)}
+        """Only the flow's network, and its ear for wishes, learn."""
+        learner = self.net if self.wish is None else nn.ModuleList([self.net, self.wish])
+        return {"flow": (learner, self.loss)}
+
+    def velocity(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
+        """The guess of eps − w: x_t (B, z), t (B,), y (B, A) or None for anything -> (B, z)."""
+        return self.net(x_t, t, None if self.wish is None else self.wish(y, len(x_t))).float()
 
     def loss(self, codes: Tensor, y=None) -> Losses:
         """Flow matching (Lipman et al. 2023, eq. 23): E ‖net(x_t, t) − (eps − w)‖² / z, w a standardised draw from q.
@@ -81,17 +90,26 @@ class LatentFlow(SecondStage):
         """
         w = self.draw(codes)
         eps, t = torch.randn_like(w), diffusion.logit_normal(len(w), device=w.device)
-        v = self.net(diffusion.add_noise(diffusion.linear, w, eps, t), t)
-        return {"loss": (v.float() - (eps - w)).square().mean()}
+        y = None if self.wish is None or y is None else Attributes.drop(y)
+        v = self.velocity(diffusion.add_noise(diffusion.linear, w, eps, t), t, y)
+        return {"loss": (v - (eps - w)).square().mean()}
 
-    def predict(self, x_t: Tensor, t: Tensor) -> Tensor:
+    def predict(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         """The guess of the standardised code behind x_t: (B, z), t: (B,) -> (B, z)."""
-        return x_t - diffusion.per_sample(t, x_t) * self.net(x_t, t).float()
+        return x_t - diffusion.per_sample(t, x_t) * self.velocity(x_t, t, y)
 
-    def code(self, eps: Tensor, steps: int | None = None) -> Tensor:
-        """The code z that the flow carries the noise eps to; both (B, z)."""
-        w = diffusion.integrate(diffusion.linear, self.predict, eps, steps or self.steps)
-        return w * self.std + self.mean
+    def code(self, eps: Tensor, steps: int | None = None, y: Tensor | None = None, w: float | None = None) -> Tensor:
+        """The code z that the flow carries the noise eps to, both (B, z), for the wishes y: (B, A) with guidance w."""
+        predict = self.predict
+        if y is not None and self.wish is not None:
+            predict = diffusion.guided(self.predict, y, self.guidance if w is None else w)
+        codes = diffusion.integrate(diffusion.linear, predict, eps, steps or self.steps)
+        return codes * self.std + self.mean
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """n pictures of the wishes y: (n, A), −1 for anything; or of anything at all."""
+        return self.decode(self.code(torch.randn(n, self.z, device=self.device), y=y))
 
 
 class CodeGAN(SecondStage):

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save
 
-from genimg_lib import data, metrics, rules
+from genimg_lib import _drawn, data, diffusion, metrics, rules
 from genimg_lib.gan import face_gan
 from genimg_lib.latent import CodeGAN, LatentFlow
 from genimg_lib.model import GenerativeModel
@@ -44,6 +44,12 @@ ADAM_GAN = {"betas": (0.0, 0.99), "warmup": 0, "cooldown": 0.4, "ema_decay": 0.9
 
 ADAM_CODES = ADAM_GAN | {"ema_decay": 0.998, "clip": 10.0}
 
+
+def comic_sizes() -> tuple[int, ...]:
+    """How many values each attribute of a comic face has, in the order of its labels."""
+    return tuple(len(values) for values in _drawn.attributes("comic").values())
+
+
 RECIPES = {
     recipe.name: recipe
     for recipe in [
@@ -59,9 +65,16 @@ RECIPES = {
         Recipe("comic-code-gan", "comic", 32, CodeGAN,                                2_000,  64, 1e-3,
                "the GAN's game on the codes of comic-vae: the cleanest faces a GAN makes here", ADAM_CODES,
                first="comic-vae"),
+        Recipe("comic-diffusion", "comic", 32, partial(diffusion.face_flow, path=diffusion.cosine), 750, 24, 2e-3,
+               "diffusion on the pixels of comic faces, along the cosine path", patience=9_000),
+        Recipe("comic-flow",  "comic", 32, lambda: diffusion.face_flow(sizes=comic_sizes()), 750, 24, 2e-3,
+               "flow matching on the pixels of comic faces, with attributes to ask for", patience=9_000),
+        Recipe("comic-latent-cond", "comic", 32, lambda first: LatentFlow(first, sizes=comic_sizes(), guidance=1.5),
+               700, 128, 1e-3, "comic-latent that takes wishes: hair, skin, glasses and seven more", first="comic-vae",
+               patience=6_000),
         Recipe("manga-gan",   "manga", 28, partial(face_gan, 28, 1),                  1_200,  32, 1e-3,
                "the first GAN: small black-and-white faces", ADAM_GAN),
-        Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  2_000,  24, 1e-3,
+        Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  1_300,  24, 1e-3,
                "a GAN of comic faces in colour: the sharpest eyes and mouths", ADAM_GAN, patience=12_000),
     ]
 }  # fmt: skip
