@@ -1,0 +1,405 @@
+"""Where submissions run: bubblewrap around a fork server whose children lock down, or less where less is possible.
+
+Levels, strongest first: "bwrap" (an own file system, network and processes; each child behind Landlock and seccomp),
+"lockdown" (each child behind Landlock and seccomp alone), "none" (a process with limits: for your own answers).
+A level counts only after a worker in it has tried to break out and failed. What is weaker says why, in `Sandbox.why`.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import genimg_lib
+from genimg_lib.checks import tools
+from genimg_lib.grade import lockdown, wire, worker
+
+LEVELS = ("bwrap", "lockdown", "none")
+MEMORY, CPU = 1536 << 20, 3600  # bytes of private memory (torch takes 180 MiB), seconds: the deadlines come first
+ROOM = "/room"  # the one folder a child may write to, in bubblewrap: 64 MiB in memory
+PATIENCE = 120  # seconds for Python to import torch on a slow disk
+LIBRARY = Path(genimg_lib.__file__).resolve().parent
+FLAGS = {"network", "process", "signal", "write", "read"}  # what a worker may tell of itself
+SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives",
+          "/proc/cpuinfo", "/sys/devices/system/cpu")  # fmt: skip  without the last two torch rounds differently
+
+BREAK_OUT = """
+import os, socket, threading
+def refused(act, *args):
+    try:
+        act(*args)
+    except OSError:
+        return True
+assert refused(open, {secret!r}), "the library's files can be read"
+assert refused(open, os.path.join({outside!r}, "genimg-break-out"), "w"), "files can be written outside"
+assert refused(socket.socket), "there is a network"
+assert refused(os.kill, os.getppid(), 0), "other processes can be signalled"
+def fork():
+    if not os.fork():
+        os._exit(0)
+assert refused(fork), "processes can be started"
+thread = threading.Thread(target=print)
+thread.start()
+thread.join()
+"""
+
+
+class Unavailable(Exception):
+    """A level that does not work here; the message says why."""
+
+
+class Gone(Exception):
+    """The worker has ended."""
+
+
+class Overdue(Exception):
+    """The worker has not answered in time."""
+
+
+class Worker:
+    """One submission's process, seen from outside."""
+
+    def __init__(self):
+        self.count, self.flags = 0, set()
+
+    def ask(self, request: dict, deadline: float) -> dict:
+        """The reply to a request, by `time.monotonic() == deadline`; else Overdue, Gone or WireError."""
+        self.count += 1
+        data = wire.dumps({"n": self.count, **request})
+        return self.exchange(data, deadline)
+
+    def reply(self, receive) -> dict:
+        while True:
+            reply = wire.read(receive)
+            if type(reply) is not dict:
+                raise wire.WireError("a reply that is none")
+            if "flag" in reply and len(reply) == 1:
+                self.flags |= {reply["flag"]} & FLAGS if type(reply["flag"]) is str else set()
+            elif type(reply.get("n")) is not int or reply["n"] != self.count:
+                raise wire.WireError("a reply to another request")
+            else:
+                return reply
+
+
+class Forked(Worker):
+    """A child of the fork server, on a socket of its own."""
+
+    def __init__(self, sandbox, sock):
+        super().__init__()
+        self.sandbox, self.sock = sandbox, sock
+
+    def exchange(self, data: bytes, deadline: float) -> dict:
+        def hurry():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Overdue
+            self.sock.settimeout(left)
+
+        def receive(count: int) -> bytes:
+            data = bytearray()
+            while len(data) < count:
+                hurry()
+                piece = self.sock.recv(min(count - len(data), 1 << 20))
+                if not piece:
+                    raise Gone
+                data += piece
+            return bytes(data)
+
+        try:
+            hurry()
+            self.sock.sendall(data)
+            return self.reply(receive)
+        except TimeoutError:
+            raise Overdue from None
+        except OSError:
+            raise Gone from None
+
+    def end(self, gone: bool = False) -> int:
+        """Kill it, or let it finish dying where it is `gone`; its exit status, below 0 for a signal."""
+        self.sock.close()
+        return self.sandbox.finish(gone)
+
+
+class Piped(Worker):
+    """A process of its own, on pipes, for systems without fork: a thread waits, so that the grader need not."""
+
+    def __init__(self, process):
+        super().__init__()
+        self.process = process
+
+    def exchange(self, data: bytes, deadline: float) -> dict:
+        found = []
+
+        def receive(count: int) -> bytes:
+            data = self.process.stdout.read(count)
+            if len(data) < count:
+                raise Gone
+            return data
+
+        def talk():
+            try:
+                self.process.stdin.write(data)
+                self.process.stdin.flush()
+                found.append(self.reply(receive))
+            except (OSError, ValueError, Gone) as error:
+                found.append(error if isinstance(error, wire.WireError) else Gone())
+
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
+        thread.join(max(0, deadline - time.monotonic()))
+        if not found:
+            raise Overdue
+        if isinstance(found[0], Exception):
+            raise found[0]
+        return found[0]
+
+    def end(self, gone: bool = False) -> int:
+        try:
+            status = self.process.wait(1) if gone else 0
+        except subprocess.TimeoutExpired:
+            status = 0
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            try:
+                pipe.close()
+            except OSError:
+                continue  # what was still to be written has no reader
+        return status
+
+
+# --- the paths a worker may read
+
+
+def readable(hidden) -> tuple[list[Path], list[Path]]:
+    """(trees to read, folders to list) of the interpreter and its packages, without what lies below `hidden`."""
+    roots = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), os.path.join(sys.base_prefix, "lib")}
+    roots |= {os.path.realpath(base_python()), *SYSTEM, *packages()}
+    trees, listed = [], []
+
+    def add(path: Path):
+        real = path.resolve()
+        if real in hidden:
+            return
+        if any(real in place.parents for place in hidden):
+            listed.append(path)
+            for entry in sorted(path.iterdir()):
+                add(entry)
+        else:
+            trees.append(path)
+
+    for root in sorted(roots):
+        if os.path.exists(root):
+            add(Path(root))
+    return trees, listed
+
+
+def packages() -> list[str]:
+    """The folders of installed packages."""
+    return [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
+
+
+def base_python() -> str:
+    return getattr(sys, "_base_executable", None) or sys.executable
+
+
+def secrets() -> set[Path]:
+    """What no answer may read, should it lie among the readable: the library, and the checkout it is in."""
+    checkout = LIBRARY.parent
+    return {LIBRARY, checkout} if (checkout / "pyproject.toml").exists() else {LIBRARY}
+
+
+def surroundings(room: str) -> dict[str, str]:
+    """The environment of a worker: nothing of the user's, the same hash and one thread everywhere."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    homes = dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP", "MPLCONFIGDIR", "XDG_CACHE_HOME", "TORCH_HOME"), room)
+    kept = {name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    return kept | threads | homes | {"PYTHONHASHSEED": "0", "MPLBACKEND": "Agg", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+
+
+def orders(**extra) -> bytes:
+    """The first thing a worker reads: the sources it runs, and what it may do."""
+    modules = {"wire": wire, "lockdown": lockdown, "tools": tools, "worker": worker}
+    sources = {name: Path(module.__file__).read_text(encoding="utf-8") for name, module in modules.items()}
+    text = json.dumps({"sources": sources, "path": packages(), "memory": MEMORY, "cpu": CPU, **extra}).encode()
+    return len(text).to_bytes(4, "big") + text
+
+
+# --- the sandbox
+
+
+class Sandbox:
+    """A warm fork server (at level "none": nothing yet). One submission at a time, from one thread at a time."""
+
+    def __init__(self, level: str):
+        self.level, self.why = level, ""
+        self.server = self.control = None
+        self.asked: list[str] = []  # modules to import again should the server have to be started anew
+        self.room = "" if level == "bwrap" else tempfile.mkdtemp(prefix="genimg-room-")
+        try:
+            self.try_to_break_out()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        self.stop()
+        if self.room:
+            shutil.rmtree(self.room, ignore_errors=True)
+
+    def start(self) -> Worker:
+        """A fresh worker, which has run nothing yet."""
+        if self.level == "none":
+            return self.start_process()
+        for _ in range(2):  # a server may have ended, to throw a full folder away
+            try:
+                if self.server is None:
+                    self.start_server()
+                mine, theirs = socket.socketpair()
+                with theirs:
+                    socket.send_fds(self.control, [b"f"], [theirs.fileno()])
+                if self.control.recv(1) == b"y":
+                    return Forked(self, mine)
+                mine.close()
+            except OSError:
+                mine.close()
+            self.stop()
+        raise Unavailable("the fork server does not start again")
+
+    def warm(self, module: str) -> bool:
+        """Import a module in the server, once for all children to come; False where it cannot be had."""
+        if self.level == "none" or module in self.asked:
+            return True
+        self.asked.append(module)
+        self.control.send(b"i" + module.encode())
+        return self.control.recv(1) == b"y"
+
+    def finish(self, gone: bool) -> int:
+        """Have the server end its child, which it can do without mistake: a child's pid stays its own until then."""
+        try:
+            self.control.send(b"w" if gone else b"k")
+            status = self.control.recv(64)
+        except OSError:
+            status = b""
+        if not status:
+            self.stop()
+        return int(status or 0)
+
+    def start_server(self) -> None:
+        bwrap = shutil.which("bwrap") if self.level == "bwrap" else None
+        trees, listed = readable(secrets())
+        room = ROOM if bwrap else self.room
+        size = ["--size", str(64 << 20)] if bwrap and "--size" in said_by(bwrap, "--help") else []
+        order = {"forks": True, "room": room, "landlock": not bwrap or not lockdown.missing(),
+                 "readable": [*map(str, trees), "/dev/urandom", *([room] if bwrap else [])],
+                 "listed": list(map(str, listed)), "writable": ["/dev/null", *([room] if size else [])]}  # fmt: skip
+        command = [os.path.realpath(base_python()), "-s", "-S", "-P", "-B", "-c", worker.BOOT]
+        if bwrap:
+            command = [*bubble(bwrap, trees, size), *command]
+        self.control, theirs = socket.socketpair()
+        with theirs:
+            self.server = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                           env=surroundings(room), cwd="/" if bwrap else room,
+                                           start_new_session=True)  # fmt: skip
+        self.control.settimeout(PATIENCE)
+        try:
+            self.control.sendall(orders(**order))
+            if self.control.recv(1) != b"r":
+                raise OSError
+        except OSError:
+            self.server.kill()
+            said = self.server.stderr.read().decode(errors="replace").strip().splitlines()
+            self.stop()
+            raise Unavailable(said[-1][:200] if said else "the fork server does not start") from None
+        finally:
+            if self.server:
+                self.server.stderr.close()
+        asked, self.asked = self.asked, []
+        for module in asked:
+            self.warm(module)
+
+    def start_process(self) -> Piped:
+        command = [sys.executable, "-s", "-S", "-P", "-B", "-c", worker.BOOT]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                   env=surroundings(self.room), cwd=self.room)  # fmt: skip
+        started = Piped(process)
+        process.stdin.write(orders(forks=False))
+        process.stdin.flush()
+        return started
+
+    def stop(self) -> None:
+        """End the server and, with it, its child."""
+        if self.control is not None:
+            self.control.close()
+        if self.server is not None:
+            try:
+                self.server.wait(2)
+            except subprocess.TimeoutExpired:
+                self.server.kill()
+                self.server.wait()
+        self.server = self.control = None
+
+    def try_to_break_out(self) -> None:
+        """Unavailable where a worker of this level can do what it must not."""
+        lacking = lockdown.missing() if self.level != "none" else ""
+        if self.level == "bwrap" and not shutil.which("bwrap"):
+            raise Unavailable("bubblewrap (the command bwrap) is not installed")
+        if lacking and (self.level == "lockdown" or "Landlock" not in lacking):
+            raise Unavailable(lacking)
+        if self.level == "none":
+            return
+        source = BREAK_OUT.format(secret=str(LIBRARY / "__init__.py"),
+                                  outside="/" if self.level == "bwrap" else tempfile.gettempdir())  # fmt: skip
+        worker, status = self.start(), 0
+        try:
+            said = worker.ask({"op": "cell", "source": source, "label": "test"}, time.monotonic() + PATIENCE)
+        except (Gone, Overdue, wire.WireError) as error:
+            raise Unavailable(f"a worker does not start ({type(error).__name__})") from None
+        finally:
+            status = worker.end()
+        if "raised" in said:
+            raise Unavailable(f"{said.get('message') or said['raised']} (exit status {status})")
+
+
+def bubble(bwrap: str, trees: list[Path], size: list[str]) -> list[str]:
+    """The call of bubblewrap: nothing of this system but what is named here."""
+    command = [bwrap, "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
+    for path in map(str, trees):
+        command += ["--ro-bind", path, path]
+    for device in ("/dev/null", "/dev/urandom"):
+        command += ["--dev-bind", device, device]
+    return [*command, *size, "--tmpfs", ROOM, "--remount-ro", "/", "--chdir", ROOM, "--"]
+
+
+def said_by(*command: str) -> str:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
+def open_sandbox(level: str | None = None) -> Sandbox:
+    """The strongest level that works here, or the one asked for; ValueError where that one does not."""
+    if level is not None and level not in LEVELS:
+        raise ValueError(f"no level {level!r}: choose from {', '.join(LEVELS)}")
+    reasons = []
+    for name in LEVELS if level is None else (level,):
+        try:
+            sandbox = Sandbox(name)
+        except Unavailable as error:
+            reasons.append(f"no {name}: {error}")
+            continue
+        sandbox.why = "; ".join(reasons)
+        return sandbox
+    raise ValueError(f"level {level!r} does not work here: {reasons[0].partition(': ')[2]}")

@@ -1,0 +1,277 @@
+"""What runs in the sandbox: a fork server without secrets, and its children, each locked down with one submission.
+
+It stands alone: `BOOT` receives the sources of this file, of `wire`, `lockdown` and `checks/tools` through its
+standard input and runs them, so that no file of the library is needed, or readable, where an answer runs.
+"""
+
+import ast
+import asyncio
+import builtins
+import importlib
+import inspect
+import linecache
+import math
+import os
+import random
+import shutil
+import socket
+import sys
+import threading
+import time
+import traceback
+import types
+
+BOOT = """
+import json, os, sys, types
+if os.name == "nt":
+    import msvcrt
+    for fd in (0, 1): msvcrt.setmode(fd, os.O_BINARY)
+def take(n):
+    data = b""
+    while len(data) < n:
+        piece = os.read(0, n - len(data))
+        if not piece: raise SystemExit("no orders")
+        data += piece
+    return data
+order = json.loads(take(int.from_bytes(take(4), "big")))
+sys.path += [path for path in order["path"] if path not in sys.path]
+parts = {}
+for name, source in order.pop("sources").items():
+    parts[name] = types.ModuleType(name)
+    exec(compile(source, f"<{name}>", "exec"), vars(parts[name]))
+parts.pop("worker").main(order, **parts)
+"""
+
+OUTSIDE = {
+    "socket.__new__": "network", "socket.connect": "network", "socket.bind": "network",
+    "socket.getaddrinfo": "network", "socket.gethostbyname": "network", "urllib.Request": "network",
+    "os.system": "process", "os.fork": "process", "os.forkpty": "process", "os.exec": "process",
+    "os.posix_spawn": "process", "os.spawn": "process", "subprocess.Popen": "process", "pty.spawn": "process",
+    "os.kill": "signal", "os.killpg": "signal", "signal.pthread_kill": "signal",
+    "os.chmod": "write", "os.chown": "write", "os.remove": "write", "os.rename": "write", "os.rmdir": "write",
+    "os.link": "write", "os.symlink": "write", "os.truncate": "write", "shutil.rmtree": "write",
+}  # fmt: skip  audit events, and what the instructor is told of them
+LAST_FD = 100  # where a child keeps its channel, away from the small numbers that careless code closes
+
+
+class Channel:
+    """Frames over descriptors. Several threads may write; one reads."""
+
+    def __init__(self, source: int, sink: int, wire):
+        self.source, self.sink, self.wire, self.lock = source, sink, wire, threading.Lock()
+
+    def receive(self, count: int) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            piece = os.read(self.source, min(count - len(data), 1 << 20))
+            if not piece:
+                os._exit(0)  # the grader has left
+            data += piece
+        return bytes(data)
+
+    def read(self):
+        return self.wire.read(self.receive)
+
+    def send(self, value) -> None:
+        data = memoryview(self.wire.dumps(value))
+        with self.lock:
+            while data:
+                data = data[os.write(self.sink, data) :]
+
+
+def main(order: dict, wire, lockdown, tools) -> None:
+    """Fork server or single worker, as ordered. Torch is imported by now."""
+    import torch
+
+    torch.set_num_threads(1)  # before any operation: a fork after a two-thread one would hang
+    if order["forks"]:
+        control = socket.socket(fileno=os.dup(0))
+        nowhere(0)
+        (torch.randn(8, 8, requires_grad=True) @ torch.randn(8, 8)).sum().backward()  # pages that all will share
+        places = order["readable"], order["writable"], order["listed"]
+        rules = lockdown.ruleset(*places) if order["landlock"] else None
+        serve_forks(control, order, rules, wire, lockdown, tools)
+    else:
+        channel = Channel(os.dup(0), os.dup(1), wire)
+        nowhere(0, 1, 2)
+        lockdown.limits(order["memory"], order["cpu"])
+        work(channel, tools)
+
+
+def nowhere(*descriptors: int) -> None:
+    """Point descriptors at the null device."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+# --- the fork server: it never runs a line of a submission
+
+
+def serve_forks(control, order, rules, wire, lockdown, tools) -> None:
+    """Obey one byte at a time: f fork a child on the socket that comes along, k kill it, w wait, i import."""
+    child = None
+    control.send(b"r")
+    nowhere(1, 2)  # until here stderr could say what went wrong
+    while True:
+        what, descriptors, _, _ = socket.recv_fds(control, 64, 1)
+        if not what:
+            break
+        if what[:1] == b"i":
+            try:
+                importlib.import_module(what[1:].decode())
+                control.send(b"y")
+            except Exception:
+                control.send(b"n")
+        elif what == b"f":
+            child = os.fork()
+            if not child:
+                in_child(descriptors[0], order, rules, wire, lockdown, tools)
+            os.close(descriptors[0])
+            control.send(b"y")
+        else:
+            status = finish(child, patient=what == b"w")
+            child = None
+            control.send(str(status).encode())
+            if not swept(order["room"]):
+                break  # a fresh server starts with a fresh folder
+    if child:
+        finish(child)
+
+
+def finish(child: int, patient: bool = False) -> int:
+    """The exit status of the child, below 0 for a signal, that ends now. Until it is waited for its pid is its own."""
+    for _ in range(200 if patient else 1):
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005 if patient else 0)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return 0
+
+
+def swept(room: str) -> bool:
+    """Empty the folder that the child could write to; False where that would take long, or fails."""
+    for index, entry in enumerate(os.scandir(room)):
+        if index > 100:
+            return False
+        if entry.is_dir(follow_symlinks=False):
+            return False
+        os.unlink(entry.path)
+    return True
+
+
+def in_child(descriptor, order, rules, wire, lockdown, tools) -> None:
+    """Lock down, then work, and never return."""
+    try:
+        os.dup2(descriptor, LAST_FD)
+        keep = {LAST_FD, rules}
+        for other in range(3, LAST_FD):
+            if other not in keep:
+                try:
+                    os.close(other)
+                except OSError:
+                    continue  # was not open
+        os.chdir(order["room"])
+        lockdown.enter(rules, order["memory"], order["cpu"])
+        work(Channel(LAST_FD, LAST_FD, wire), tools)
+    finally:
+        os._exit(70)
+
+
+# --- one submission
+
+
+def work(channel: Channel, tools) -> None:
+    """Answer requests until the grader leaves."""
+    import numpy
+    import torch
+
+    for seed in (random.seed, numpy.random.seed, torch.manual_seed):
+        seed(0)
+    space = namespace()
+    watch(channel)
+    while True:
+        request = channel.read()
+        reply = OPERATIONS[request["op"]](request, space, tools)
+        try:
+            channel.send({"n": request["n"], **reply})
+        except Exception as error:
+            channel.send({"n": request["n"], "unsendable": str(error)[:300]})
+
+
+def namespace() -> dict:
+    """Where cells run: a module named __main__, with a library that checks nothing."""
+
+    def check(*args, **kwargs):
+        """Checks are the grader's; here they do nothing."""
+
+    library, checks = types.ModuleType("genimg_lib"), types.ModuleType("genimg_lib.checks")
+    library.__path__, checks.__path__, library.checks = [], [], checks
+    checks.check = checks.hint = library.show = check
+    main = types.ModuleType("__main__")
+    sys.modules |= {"genimg_lib": library, "genimg_lib.checks": checks, "__main__": main}
+    sys.argv, sys.path = ["notebook"], [path for path in sys.path if path]
+    vars(main).update(__builtins__=builtins, display=check, check=check, hint=check, show=check)
+    return vars(main)
+
+
+def watch(channel: Channel) -> None:
+    """Tell the grader, once a kind, of attempts to reach outside. Advice to a human, no defence."""
+    told, here = set(), os.getcwd() + os.sep
+
+    def hook(event, args, O=OUTSIDE.get, writing=os.O_WRONLY | os.O_RDWR | os.O_CREAT):  # noqa: E741
+        kind = O(event)
+        if event == "open" and isinstance(args[0], str):
+            path = os.path.abspath(args[0])
+            if isinstance(args[2], int) and args[2] & writing and path != os.devnull and not path.startswith(here):
+                kind = "write"
+            elif path.endswith(".ipynb"):
+                kind = "read"
+        elif kind == "write" and isinstance(args[0], str) and os.path.abspath(args[0]).startswith(here):
+            kind = None
+        if kind and kind not in told:
+            told.add(kind)
+            channel.send({"flag": kind})
+
+    sys.addaudithook(hook)
+
+
+def run_cell(request, space, tools) -> dict:
+    """Run one cell like a notebook does; what it raised, if it did, with the line of the cell."""
+    source, file = request["source"], f"<{request['label']}>"
+    linecache.cache[file] = len(source), None, source.splitlines(True), file
+    try:
+        code = compile(source, file, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        value = eval(code, space)
+        if inspect.iscoroutine(value):
+            asyncio.run(value)
+    except BaseException as error:
+        reply = tools.raised(error, None)
+        lines = [n for frame, n in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+        number = lines[-1] if lines else getattr(error, "lineno", None)
+        return reply | {"number": number if isinstance(number, int) else 0}
+    return {}
+
+
+def run_question(request, space, tools) -> dict:
+    """Run a probe beside the answer that the cells have defined."""
+    import torch
+
+    if request["name"] not in space:
+        return {"missing": True}
+    answer = space[request["name"]]
+    if not callable(answer) and not request["takes_data"]:
+        return {"uncallable": type(answer).__name__[:60] if answer is not None else ""}
+    names = {"torch": torch, "math": math, "CUT": tools.CUT}
+    names |= {name: value for name, value in vars(tools).items() if getattr(value, "__module__", "") == "tools"}
+    exec(compile(request["probe"], "<probe>", "exec"), names)
+    try:
+        return {"replies": tools.run_probe(names["probe"], answer, request["given"])}
+    except BaseException as error:  # KeyboardInterrupt and others that a probe lets through
+        return {"ended": type(error).__name__[:60]}
+
+
+OPERATIONS = {"cell": run_cell, "probe": run_question}
