@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genimg_lib import data as datasets
-from genimg_lib import plot, recipes
+from genimg_lib import grade_cli, learn_cli, plot, recipes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 out, err = Console(), Console(stderr=True)
@@ -150,6 +150,10 @@ def weights(names: Annotated[list[str] | None, typer.Argument(help="recipes; all
     """Train recipes with patience and store their weights and scores in the package (for those who keep the course)."""
     for name in names or [r.name for r in recipes.RECIPES.values() if r.patience]:
         out.print(f"{recipes.ship(recipes.get(name).name, RUNS)}")
+
+
+app.command()(grade_cli.grade)
+learn_cli.add(app)
 
 
 def main():

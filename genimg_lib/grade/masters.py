@@ -83,3 +83,40 @@ def grade_id(cell: dict) -> str:
     marks = metadata.get("nbgrader") if isinstance(metadata, dict) else None
     id = marks.get("grade_id") if isinstance(marks, dict) else None
     return id if isinstance(id, str) else ""
+
+
+def dumps(book: dict) -> str:
+    """A notebook as Jupyter writes it."""
+    return json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def restored(data: bytes, master: dict, ids: list[str]) -> bytes:
+    """A learner's notebook with the answer cells of some questions as handed out, all else as it was.
+
+    A cell that is missing is put before its check, or at the end with its check; a file that is no notebook any more
+    is replaced by the master.
+    """
+    try:
+        book = json.loads(data)
+        cells = [cell for cell in book["cells"] if isinstance(cell, dict)]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return dumps(master).encode()
+    handed = {grade_id(cell): cell for cell in master["cells"] if grade_id(cell)}
+    changed = False
+    for id in ids:
+        places = [i for i, cell in enumerate(cells) if grade_id(cell) == id]
+        check = next((i for i, cell in enumerate(cells) if grade_id(cell) == f"{id}_check"), None)
+        if ["".join(cells[i].get("source", "")) for i in places] == ["".join(handed[id]["source"])]:
+            continue
+        changed = True
+        if places:
+            cells[places[-1]] = {**handed[id], "id": cells[places[-1]].get("id", handed[id]["id"])}
+            cells = [cell for i, cell in enumerate(cells) if i not in places[:-1]]
+        elif check is not None:
+            cells.insert(check, handed[id])
+        else:
+            cells += [handed[id], handed[f"{id}_check"]]
+        for cell in cells:
+            if grade_id(cell) == f"{id}_check" and cell.get("outputs"):
+                cell["outputs"], cell["execution_count"] = [], None
+    return dumps(book | {"cells": cells}).encode("utf-8", "backslashreplace") if changed else data
