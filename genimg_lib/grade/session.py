@@ -4,6 +4,7 @@ A cell that hangs or ends the process is guilty: the worker is replaced, the oth
 only its own question pays. What a worker says is data of an unknown author: it is looked at, never believed.
 """
 
+import functools
 import inspect
 import re
 import signal
@@ -23,6 +24,8 @@ FLAGS = {
     "signal": "tried to signal a process", "write": "tried to write outside its folder",
     "read": "tried to read a notebook",
 }  # fmt: skip
+
+SLOW = {"matplotlib.pyplot": ["matplotlib"], "torch._dynamo": ["optim", "Noise(", "Sizes("]}  # and who imports them
 
 
 class Failed(Exception):
@@ -66,9 +69,7 @@ class Session:
 
     def grade(self) -> list[Verdict]:
         """A verdict a question, in the notebook's order."""
-        for module in ("matplotlib.pyplot",):
-            if any(module in cell.source for cell in self.cells):
-                self.sandbox.warm(module)
+        self.warm()
         verdicts, again = {}, {}
         for at, cell in enumerate(self.cells):
             self.run_cell(at)
@@ -82,6 +83,13 @@ class Session:
             elif id in again:  # a helper, or the answer itself, stood further down
                 verdicts[id] = max(verdicts[id], self.verdict(id, len(self.cells) - 1), key=lambda v: v.score)
         return [verdicts[id] for id in self.names]
+
+    def warm(self) -> None:
+        """Have the fork server import what takes seconds and is sure to be needed."""
+        sources = "\n".join([cell.source for cell in self.cells] + [probe_of(core.find(id)) for id in self.names])
+        for module, words in SLOW.items():
+            if any(word in sources for word in words):
+                self.sandbox.warm(module)
 
     def defined_later(self, verdict: Verdict, at: int) -> bool:
         """Whether a cell below, of the learner's own, may hold what a verdict missed."""
@@ -209,8 +217,13 @@ def refused(question, status: str, message: str) -> Verdict:
     return Verdict.of(question, status, [core.failed(rule, "") for rule in question.rules], message)
 
 
+@functools.cache
+def source_of(probe) -> str:
+    return textwrap.dedent(inspect.getsource(probe))
+
+
 def probe_of(question) -> str:
-    return textwrap.dedent(inspect.getsource(type(question.spec).probe))
+    return source_of(type(question.spec).probe)
 
 
 def believed(replies, given: dict) -> dict:

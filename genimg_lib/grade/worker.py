@@ -13,9 +13,9 @@ import linecache
 import math
 import os
 import random
-import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -86,6 +86,7 @@ def main(order: dict, wire, lockdown, tools) -> None:
     torch.set_num_threads(1)  # before any operation: a fork after a two-thread one would hang
     if order["forks"]:
         control = socket.socket(fileno=os.dup(0))
+        tempfile.tempdir = order["room"]  # some imports ask for one, and finding it means writing
         nowhere(0)
         (torch.randn(8, 8, requires_grad=True) @ torch.randn(8, 8)).sum().backward()  # pages that all will share
         places = order["readable"], order["writable"], order["listed"]
