@@ -101,6 +101,7 @@ def q042():
     for L, naive in [(3, 3), (4, 3), (5, 5), (6, 5), (7, 7), (8, 7)]:
         assert len(torch.round(torch.tanh(z) * (L - 1) / 2).unique()) == naive
         assert len(fsq(z, L).unique()) == L
+        assert len(torch.round(L // 2 * torch.tanh(z)).unique()) == (L if L % 2 else L + 1)
     assert fsq(z, 8).unique().tolist() == list(range(-4, 4)) and fsq(torch.zeros(1), 8).item() == 0
     assert torch.round(torch.tanh(z) * 3.5).unique().tolist() == list(range(-3, 4))
     assert 8**3 * 5**3 == 64_000 and 7**3 * 5**3 == 42_875 and 2**18 == 262_144 and 8 * 5**3 == 1_000
