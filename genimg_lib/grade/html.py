@@ -100,7 +100,8 @@ def distribution(shares: list[float]) -> str:
     counts = Counter(min(9, int(10 * share + 1e-9)) for share in shares)
     most = max(counts.values(), default=1)
     bars = "".join(
-        f"<div>{counts[i] or ''}<i style='height:{85 * counts[i] / most:.1f}%'></i></div>" for i in range(10)
+        f"<div>{counts[i]}<i style='height:{85 * counts[i] / most:.1f}%'></i></div>" if counts[i] else "<div></div>"
+        for i in range(10)
     )
     axis = "".join(f"<span>{10 * i}–{10 * i + 10}</span>" for i in range(10))
     said = f"students by tenths of all points: {', '.join(str(counts[i]) for i in range(10))}"
@@ -120,7 +121,7 @@ def hardest(entries: list[dict], most: int = 12) -> str:
         return ""
     share = {id: sum(q["score"] for q in rows) / sum(q["max_score"] for q in rows) for id, rows in asked.items()}
     rows = []
-    for id in sorted(asked, key=lambda id: (share[id], id))[:most]:
+    for id in sorted((id for id in asked if share[id] < 1), key=lambda id: (share[id], id))[:most]:
         counts = Counter(question["status"] for question in asked[id])
         lost = Counter(p["name"] for q in asked[id] if q["status"] in ("fail", "error")
                        for p in q["properties"] if p["status"] != "pass")  # fmt: skip
@@ -131,6 +132,8 @@ def hardest(entries: list[dict], most: int = 12) -> str:
         rows.append(f"<div>{escape(QUESTIONS[id].title)} <code class='soft'>{id}</code>{often}</div>"
                     f"<div class='stack' role='img' title='{said}' aria-label='{said}'>{parts}</div>"
                     f"<div>{percent(share[id])}</div>")  # fmt: skip
+    if not rows:
+        return ""
     key = "".join(f"<span><i class='{status}'></i>{status.replace('_', ' ')}</span>" for status in MARK)
     return (f"<h2>Hardest questions</h2><div class='card'><div class='hard'>{''.join(rows)}</div>"
             f"<div class='key'>{key}</div></div>")  # fmt: skip
@@ -215,17 +218,25 @@ def question(asked: dict, site: str) -> str:
              f"<span>{WORDS[status]} · {score}</span></header>"]  # fmt: skip
     if status in ("error", "timeout") and asked["message"]:
         parts.append(f"<p class='message'>{escape(clean(asked['message']))}</p>")
-    if status != "not_started":
-        parts.append(f"<ul class='props'>{''.join(map(prop, asked['properties']))}</ul>")
+    if status == "pass":
+        count = len(asked["properties"])
+        parts.append(f"<details class='small'><summary>{count} properties</summary>{props(asked)}</details>")
+    elif status != "not_started":
+        parts.append(props(asked))
     if cause := likely(asked):
         parts.append(f"<p class='cause'><b>Likely cause:</b> {escape(cause)}</p>")
     if status != "pass":
-        hints = "".join(f"<details><summary>Hint {i} of 3</summary><p>{escape(hint)}</p></details>"
-                        for i, hint in enumerate(about.hints, start=1))  # fmt: skip
+        hints = ""
+        for i in (3, 2, 1):  # one inside the other: the second shows once the first is read
+            hints = f"<details><summary>Hint {i} of 3</summary><p>{escape(about.hints[i - 1])}</p>{hints}</details>"
         where = f"<a href='{escape(site.rstrip('/'))}/{quote(about.read)}.html'>{escape(about.read)}</a>"
         parts.append(f"{hints}<p class='small soft'>To read: {where if site else escape(about.read)} · "
                      f"<code>{asked['id']}</code></p>")  # fmt: skip
     return f"<section class='card question {status}'>{''.join(parts)}</section>"
+
+
+def props(asked: dict) -> str:
+    return f"<ul class='props'>{''.join(map(prop, asked['properties']))}</ul>"
 
 
 def prop(row: dict) -> str:

@@ -60,7 +60,7 @@ def load() -> dict[str, Master]:
             elif found := CHECK.fullmatch(source.strip()):
                 questions[found[1]] = Question(found[1], found[2], *answers[found[1]])
             else:
-                (shown if answers else setup).append(source)
+                (shown if answers or EFFORT.search(statement) else setup).append(source)
         masters[notebook] = Master(notebook, tuple(setup), frozenset(map(digest, setup + shown)), questions)
     return masters
 

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from genimg_lib.grade import key
@@ -84,20 +85,21 @@ def write(path: Path, text: str) -> None:
 
 def slugs(names) -> dict[str, str]:
     """A file name for each student, safe on every system; two that would meet are told apart."""
-    made: dict[str, list[str]] = {}
-    for name in names:
-        plain = re.sub(r"[^\w.@-]+", "_", name).strip("._-")[:60] or "student"
-        plain += "_" if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", plain) else ""
-        made.setdefault(plain.casefold(), []).append((name, plain))
-    return {
-        name: plain if len(group) == 1 and plain == name else f"{plain}-{hashlib.sha256(raw(name)).hexdigest()[:6]}"
-        for group in made.values()
-        for name, plain in group
-    }
+    plain = {name: slug(name) for name in names}
+    meet = Counter(made.casefold() for made in plain.values())
+    made = {name: one if meet[one.casefold()] == 1 else marked(name, one) for name, one in plain.items()}
+    if len({one.casefold() for one in made.values()}) < len(made):  # somebody is called like another's marked name
+        made = {name: marked(name, one) for name, one in plain.items()}
+    return made
 
 
-def raw(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
+def slug(name: str) -> str:
+    plain = re.sub(r"[^\w.@-]+", "_", name).strip("._-")[:60] or "student"
+    return plain + ("_" if re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", plain) else "")
+
+
+def marked(name: str, plain: str) -> str:
+    return f"{plain}-{digest(name.encode('utf-8', 'surrogatepass'))[:8]}"
 
 
 def files(result: dict, site: str = "") -> dict[str, str]:
