@@ -48,7 +48,7 @@ def apart(text: str) -> str:
     return "\n".join(lines)
 
 
-class Strict(yaml.SafeLoader):
+class Strict(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """YAML in which a key that stands twice is an error and not a silent replacement."""
 
     def construct_mapping(self, node, deep=False):

@@ -25,7 +25,10 @@ class BankError(ValueError):
 
     def __init__(self, faults: list[str]):
         self.faults = faults
-        super().__init__(f"the question bank has {len(faults)} faults:\n" + "\n".join(f"  {f}" for f in faults))
+        super().__init__(
+            f"the question bank has {len(faults)} fault{'s' * (len(faults) != 1)}:\n"
+            + "\n".join(f"  {f}" for f in faults)
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from genimg_lib import data as datasets
-from genimg_lib import grade_cli, learn_cli, plot, recipes
+from genimg_lib import grade_cli, interview, learn_cli, plot, recipes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 out, err = Console(), Console(stderr=True)
@@ -154,6 +154,7 @@ def weights(names: Annotated[list[str] | None, typer.Argument(help="recipes; all
 
 app.command()(grade_cli.grade)
 learn_cli.add(app)
+app.command()(interview.interview)
 
 
 def main():
