@@ -23,7 +23,7 @@ export PIP_ROOT_USER_ACTION = ignore
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab test check exercises weights clean system data fresh
+.PHONY: help book serve lab test check exercises anki weights clean system data fresh
 
 help:  ## print this list
 	@echo "genimg: deep-learning image generation, demystified"
@@ -71,6 +71,10 @@ endif
 exercises: $(READY)  ## write exercises/ from solutions/
 	@echo "· writing exercises/ from solutions/"
 	@$(PY) solutions/make_exercises.py
+
+anki: $(READY)  ## write the interview questions as a deck for Anki
+	@echo "· writing the deck"
+	@$(PY) book/ext/cards.py
 
 weights: $(READY) data  ## train every recipe and store its weights in genimg_lib/weights (a night on a CPU)
 	@$(BIN)/genimg weights

@@ -29,6 +29,7 @@ from sphinx.locale import get_translation
 from genimg_lib import bank as banks
 
 DIFFICULTY = {1: "●○○", 2: "●●○", 3: "●●●"}
+ROOT = Path(__file__).resolve().parents[2]
 translated = get_translation("genimg")
 
 
