@@ -297,11 +297,8 @@ class Plane(nn.Module):
 def test_the_loss_of_a_perfect_prediction_in_its_own_space_is_the_plain_one(kind, space):
     model = Diffusion(lambda x_t, t, extra: 0 * x_t, (1, 4, 4), kind=kind, space=space)
     x = torch.rand(4_000, 1, 4, 4) * 2 - 1
-    t = torch.full((4_000,), 0.5)
     torch.manual_seed(3)
-    diffusion.logit_normal(4_000)
-    eps = torch.randn_like(x)
-    t = (torch.manual_seed(3), diffusion.logit_normal(4_000))[1]
+    t, eps = diffusion.logit_normal(4_000, *model.times), torch.randn_like(x)
     x_t = diffusion.add_noise(linear, x, eps, t)
     plain = diffusion.from_x0(linear, space, x, x_t, t)
     said = diffusion.from_x0(linear, space, diffusion.to_x0(linear, kind, 0 * x, x_t, t), x_t, t)
