@@ -7,6 +7,7 @@ A level counts only after a worker in it has tried to break out and failed. What
 
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -67,13 +68,12 @@ class Worker:
     """One submission's process, seen from outside."""
 
     def __init__(self):
-        self.count, self.flags = 0, set()
+        self.number, self.flags = 0, set()
 
     def ask(self, request: dict, deadline: float) -> dict:
         """The reply to a request, by `time.monotonic() == deadline`; else Overdue, Gone or WireError."""
-        self.count += 1
-        data = wire.dumps({"n": self.count, **request})
-        return self.exchange(data, deadline)
+        self.number = secrets.randbits(60)  # nobody can answer before being asked
+        return self.exchange(wire.dumps({"n": self.number, **request}), deadline)
 
     def reply(self, receive) -> dict:
         while True:
@@ -82,9 +82,7 @@ class Worker:
                 raise wire.WireError("a reply that is none")
             if "flag" in reply and len(reply) == 1:
                 self.flags |= {reply["flag"]} & FLAGS if type(reply["flag"]) is str else set()
-            elif type(reply.get("n")) is not int or reply["n"] != self.count:
-                raise wire.WireError("a reply to another request")
-            else:
+            elif type(reply.get("n")) is int and reply["n"] == self.number:
                 return reply
 
 
@@ -210,7 +208,7 @@ def base_python() -> str:
     return getattr(sys, "_base_executable", None) or sys.executable
 
 
-def secrets() -> set[Path]:
+def private() -> set[Path]:
     """What no answer may read, should it lie among the readable: the library, and the checkout it is in."""
     checkout = LIBRARY.parent
     return {LIBRARY, checkout} if (checkout / "pyproject.toml").exists() else {LIBRARY}
@@ -300,7 +298,7 @@ class Sandbox:
 
     def start_server(self) -> None:
         bwrap = shutil.which("bwrap") if self.level == "bwrap" else None
-        trees, listed = readable(secrets())
+        trees, listed = readable(private())
         room = ROOM if bwrap else self.room
         size = ["--size", str(64 << 20)] if bwrap and "--size" in said_by(bwrap, "--help") else []
         order = {"forks": True, "room": room, "landlock": not bwrap or not lockdown.missing(),

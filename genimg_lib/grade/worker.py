@@ -215,6 +215,7 @@ def namespace() -> dict:
     main = types.ModuleType("__main__")
     sys.modules |= {"genimg_lib": library, "genimg_lib.checks": checks, "__main__": main}
     sys.argv, sys.path = ["notebook"], [path for path in sys.path if path]
+    builtins.exit = builtins.quit = sys.exit  # which Python's site module would define
     vars(main).update(__builtins__=builtins, display=check, check=check, hint=check, show=check)
     return vars(main)
 
