@@ -22,7 +22,7 @@ def reconstruct(X, k):
     "pca_reconstruct",
     points=3,
     title="PCA: compress and reconstruct",
-    read="book/concepts/distributions",
+    read="notebooks/distributions",
     hints=(
         "Think of the cloud of points: first move its centre to the origin, last move it back.",
         "The principal directions are the right singular vectors of the centred matrix, or the eigenvectors of "
