@@ -236,11 +236,12 @@ def question(asked: dict, site: str) -> str:
 
 
 def props(asked: dict) -> str:
-    return f"<ul class='props'>{''.join(map(prop, asked['properties']))}</ul>"
+    return f"<ul class='props'>{''.join(prop(row, asked['message']) for row in asked['properties'])}</ul>"
 
 
-def prop(row: dict) -> str:
+def prop(row: dict, above: str) -> str:
+    """One property; what the card has said already is not said again."""
     good = row["status"] == "pass"
-    said = f" — {text(row['message'])}" if row["message"] else ""
+    said = f" — {text(row['message'])}" if row["message"] and row["message"] != above else ""
     kind, mark = ("good", "✓") if good else ("bad", "✗")
     return f"<li class='{kind}'><span class='mark'>{mark}</span>{text(row['name'])}{said}</li>"

@@ -20,6 +20,7 @@ MOST_ENTRIES = 50_000
 MOST_BYTES = 2 * 2**30  # of all notebooks of one zip, unpacked
 DEEPEST = 12
 WRAPPERS = ("submissions", "submitted")
+EMPTY = "holds no notebook"
 MOODLE = re.compile(r"(?P<student>.+?)_(?P<id>\d+)_assignsubmission_file(?:_|$)")
 CANVAS = re.compile(r"(?P<student>.+?)(?P<late>_LATE)?_(?P<id>\d{2,})_\d{2,}_(?=.)")
 
@@ -115,7 +116,7 @@ def inside(root: Path, folder: Path | None = None, depth: int = 0):
             prefix = shown_below(path, root) + "/"
             yield from in_zip(path, (), prefix, prefix)
     if empty and depth:
-        yield Found(folder, shown_below(folder, root), root, problem="holds no notebook")
+        yield Found(folder, shown_below(folder, root), root, problem=EMPTY)
 
 
 def shown_below(path: Path, root: Path) -> str:
@@ -196,23 +197,20 @@ def unzipped(path: Path, members: tuple[str, ...]) -> bytes:
 
 def owned(found: list[Found], prefix: str, root: Path) -> list[Found]:
     """The same submissions with their students, told by the folders above each."""
-    name, wrapped = root.stem if root.is_file() else root.absolute().name, False
-    ways = [list(PurePosixPath(one.shown.removeprefix(prefix)).parts) for one in found]
-    wrapped = name in WRAPPERS
-    strip = 0
-    while ways and all(len(way) > strip + 2 for way in ways) and len({way[strip] for way in ways}) == 1:
-        by_name = ways[0][strip] in WRAPPERS
-        if wrapped or not by_name and len({way[strip + 1] for way in ways}) < 2:
-            break
-        name, wrapped, strip = ways[0][strip], by_name, strip + 1
+    ways = [list(PurePosixPath(one.shown.removeprefix(prefix)).parts) + [""] * (one.problem == EMPTY) for one in found]
+    shared = os.path.commonprefix([way[:-1] for way in ways])
+    above = [root.stem if root.is_file() else root.absolute().name, *shared]
+    wrapper = max((i for i, folder in enumerate(above) if folder in WRAPPERS), default=None)
+    if wrapper is not None:
+        strip = wrapper
+    else:  # the students' folders are the first that differ
+        strip = len(shared) if all(len(way) > len(shared) + 1 for way in ways) else 0
+    name = above[strip]
     result = []
     for one, way in zip(found, ways, strict=True):
-        folders, file = way[strip:-1], way[-1]
-        student, id, late = of_file(file)
-        if one.problem == "holds no notebook":
-            if len(way) != strip + 1 or len(found) == 1:
-                continue  # only a student's own folder is missed
-            folders = way[strip:]
+        folders, (student, id, late) = way[strip:-1], of_file(way[-1])
+        if one.problem == EMPTY and (len(folders) != 1 or len(found) == 1):
+            continue  # only a student's own folder is missed
         if folders:
             student, id, late = folder_student(folders[0].removesuffix(".zip"))
         elif not student:

@@ -106,7 +106,8 @@ def details(entry: dict) -> list[str]:
             lines.append(f"    {escape(line(asked['message']))}")
         if status not in ("pass", "not_started"):
             lost = [p for p in asked["properties"] if p["status"] != "pass"]
-            lines += [f"    ✗ {escape(line(p['name']))}: {escape(line(p['message']))}" for p in lost if p["message"]]
+            lines += [f"    ✗ {escape(line(p['name']))}: {escape(line(p['message']))}" for p in lost
+                      if p["message"] not in ("", asked["message"])]  # fmt: skip
             if cause := likely(asked):
                 lines.append(f"    Likely cause: {escape(cause)}")
             lines.append(f"    Next: genimg hint {asked['id']}, or read {QUESTIONS[asked['id']].read}")
