@@ -53,9 +53,10 @@ def q093():
 
     for kind in (x0, v):
         assert_close(kind(guided), kind(uncond) + w * (kind(cond) - kind(uncond)))
+    _the_tilted_density_is_another()
 
 
-def q093_is_not_the_tilted_density():
+def _the_tilted_density_is_another():
     """Noising p(x) p(c|x)^w is not what the guided scores describe at a noise level: the two densities differ."""
     x = torch.linspace(-12, 12, 1201, dtype=torch.float64)
     dx, w, sigma = x[1] - x[0], 3.0, 1.5

@@ -36,9 +36,10 @@ def q100():
     assert 6 / 18 == 1 / 3
     multiply_adds = depth * (tokens * 12 * d**2 + 2 * tokens**2 * d)
     assert abs(multiply_adds / 1e9 - 118.6) < 0.5
+    _one_zero_learns_two_do_not()
 
 
-def q100_zero_init():
+def _one_zero_learns_two_do_not():
     """With the gate at zero the block is the identity, and the gate still learns; two zeros learn nothing."""
     torch.manual_seed(0)
     block, h, c = TimedBlock(16, 8), torch.randn(5, 16), torch.randn(5, 8)
@@ -103,9 +104,10 @@ def q103():
         back = (x_t - 3 * (1 - t)) / (0.5 * (1 - t) + t)  # the only noise behind x_t
         assert_close(back - (3 + 0.5 * back), eps - x0)
     assert_close(eps - (eps - x0), x0)
+    _velocity_weighs_by_t()
 
 
-def q103_weights():
+def _velocity_weighs_by_t():
     """Squared error of the velocity is squared error of x0 divided by t²."""
     torch.manual_seed(0)
     x0, eps, guess = torch.randn(3, 100, dtype=torch.float64)
