@@ -6,6 +6,7 @@ One case: `pytest tests/test_hostile.py -k "segfault and bwrap"`.
 import json
 import unicodedata
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +15,18 @@ from genimg_lib.grade.session import grade_submission
 from tests import hostile
 from tests.hostile.files import FILES, LINK
 
-SECONDS, SHORT = 60.0, 2.0  # for what must end, on a busy machine; for what never ends
-ANSWERS = [pytest.param(case, id=case.name.replace(" ", "-")) for case in hostile.load()]
-FOUND = [pytest.param(name, id=name.replace(" ", "-")) for name in FILES]
+SECONDS, SHORT = 60.0, 1.5  # for what must end, on a busy machine; for what never ends
+QUICK = {"segfault", "loop", "exit", "fork bomb", "network", "a solution read from its file", "torch says yes",
+         "forged: zeros", "the frames above", "honest", "an answer twice", "no JSON"}  # fmt: skip  for `make check`
+
+
+def cases(named):
+    return [pytest.param(case, id=name.replace(" ", "-"), marks=() if name in QUICK else pytest.mark.slow)
+            for name, case in named]  # fmt: skip
+
+
+ANSWERS = cases((case.name, case) for case in hostile.load())
+FOUND = cases((name, name) for name in FILES)
 
 
 @cache
@@ -55,6 +65,7 @@ def neighbour(box, tmp_path):
     """An honest submission, graded; it must not notice what came before."""
     path = hostile.write(tmp_path / "neighbour" / "02_vae.ipynb", hostile.notebook(hostile.HONEST))
     row = graded(box, path)
+    assert not Path("/tmp/genimg-was-here").exists()
     assert row["score"] == 3.0 and row["flags"] == [] and row["level"] == box.level
     assert {q["id"]: q["status"] for q in row["questions"]} == {
         "gaussian_kl": "pass", "reparameterize": "pass", "elbo_loss": "not_started",

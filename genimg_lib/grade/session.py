@@ -14,7 +14,8 @@ import unicodedata
 
 from genimg_lib.checks import core
 from genimg_lib.checks.verdict import Verdict
-from genimg_lib.grade.sandbox import Gone, Overdue, Sandbox
+from genimg_lib.grade.links import Gone, Overdue
+from genimg_lib.grade.sandbox import Sandbox
 from genimg_lib.grade.wire import WireError, foreign
 
 LOST = 3  # workers: from then on a submission's time is short, and its cells that answer nothing are left out

@@ -84,7 +84,7 @@ return found[0]
 answer("the verdict's own code", body("""
 import gc
 for thing in gc.get_objects():
-    if callable(thing) and getattr(thing, "__name__", "") in ("kl_of", "judge", "value", "close", "kl_divergence_of"):
+    if callable(thing) and getattr(thing, "__name__", "") in ("kl_of", "judge", "grade_submission"):
         return thing(mu, logvar)
 raise LookupError
 """), status="error", says="LookupError")  # fmt: skip

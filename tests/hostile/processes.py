@@ -97,13 +97,14 @@ from genimg_lib.checks.vae import kl_of
 return kl_of(mu, logvar)
 """), status="error")  # fmt: skip
 answer("the library, by the path that installed it", body("""
-import glob, importlib.machinery, re, site
+import glob, re
 for name in [name for name in sys.modules if name.startswith("genimg")]:
     del sys.modules[name]
 for folder in list(sys.path):
-    for file in glob.glob(folder + "/*genimg*"):
-        for place in re.findall(r"/[^'\\"]*genimg_lib", open(file).read()):
-            sys.path.insert(0, os.path.dirname(place))
+    for file in glob.glob(folder + "/*genimg*") + glob.glob(folder + "/*genimg*/*"):
+        if os.path.isfile(file):
+            for place in re.findall(r"/[^'\\"]*genimg_lib", open(file).read()):
+                sys.path.insert(0, os.path.dirname(place))
 from genimg_lib import vae
 return vae.kl_to_prior(mu, logvar)
 """), status="error")  # fmt: skip

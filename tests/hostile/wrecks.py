@@ -14,7 +14,7 @@ answer("GeneratorExit", body("raise GeneratorExit"), status="error", says="Gener
 answer("recursion", body("return gaussian_kl(mu, logvar)"), status="error", says="RecursionError")
 answer("recursion without a limit", body("sys.setrecursionlimit(10**9)\nreturn repr(deep)", """
 deep = []
-for _ in range(10**6):
+for _ in range(10**5):
     deep = [deep]
 """), rest=None)  # fmt: skip
 answer("exceptions that cannot be printed", body("raise Mute", """
@@ -77,7 +77,8 @@ atexit.register(Last)
 """))  # fmt: skip
 
 # --- memory
-answer("memory, byte by byte", body("kept = []\nwhile True: kept.append(bytearray(1 << 25))"), status="error")
+answer("memory, byte by byte", body("while True: kept.append(bytearray(1 << 25))", "kept = []"), rest=None,
+       status="error")  # fmt: skip
 answer("memory, at once", body("return torch.zeros(10**12)"), status="error")
 answer("memory that is shared", body("import mmap\nreturn mmap.mmap(-1, 1 << 33)"), status="error")
 answer("memory in files", body("""
@@ -111,7 +112,7 @@ answer("writes 200 MB to both outputs", body("for fd in (1, 2) * 200: os.write(f
        status="fail")  # fmt: skip
 answer("closes its outputs", body("", "for fd in (0, 1, 2): os.close(fd)\nsys.stdout = sys.stderr = None"))
 answer("closes every descriptor", body("os.closerange(0, 1000)"), status="error")
-answer("ten thousand files", body("for i in range(10**4): open(f'f{i}', 'w').close()"))
+answer("two thousand files", body("for i in range(2000): open(f'f{i}', 'w').close()"))
 answer("folders in folders", body("for i in range(300):\n    os.mkdir('d')\n    os.chdir('d')"))
 answer("an honest answer with a noisy friend", HONEST["gaussian_kl"] + "while True:\n    print('x' * 10**5)", score=0.0,
        status="timeout", quick=True)  # fmt: skip
