@@ -245,6 +245,14 @@ def q056():
     assert slope.item() == 0, "beyond the margin the hinge critic stops pushing"
 
 
+def q057():
+    """Of transposed convolutions of stride 2, kernel 4 covers all inner pixels alike and kernel 3 unevenly: 1, 2 or 4."""
+    h = torch.ones(1, 1, 8, 8)
+    for kernel, counts in ((4, [4]), (3, [1, 2, 4])):
+        covered = F.conv_transpose2d(h, torch.ones(1, 1, kernel, kernel), stride=2)
+        assert covered[0, 0, 2:-2, 2:-2].unique().tolist() == counts
+
+
 def q058():
     """Real labels of a give D* = a p / (p + q); smoothing fakes too adds b q; noise brings JSD below log 2."""
     p, q, a, b = 0.3, 0.05, 0.9, 0.1
