@@ -246,7 +246,7 @@ def q056():
 
 
 def q057():
-    """Of transposed convolutions of stride 2, kernel 4 covers all inner pixels alike and kernel 3 unevenly: 1, 2 or 4."""
+    """Transposed convolution, stride 2: kernel 4 covers all inner pixels alike, kernel 3 unevenly, 1, 2 or 4 times."""
     h = torch.ones(1, 1, 8, 8)
     for kernel, counts in ((4, [4]), (3, [1, 2, 4])):
         covered = F.conv_transpose2d(h, torch.ones(1, 1, kernel, kernel), stride=2)
