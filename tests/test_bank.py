@@ -1,6 +1,7 @@
 """The question bank: a broken entry is named with file, id and reason; the bank itself has none."""
 
 import copy
+import importlib
 import re
 from pathlib import Path
 
@@ -189,3 +190,69 @@ def test_wishes_that_nothing_meets_are_answered(tmp_path):
             loaded.select(**wish)
     with pytest.raises(ValueError, match="no question 'Q001'"):
         loaded["Q001"]
+
+
+# --- the bank itself ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole() -> bank.Bank:
+    return bank.load()
+
+
+def test_the_bank_has_every_question(whole):
+    assert {f"Q{n:03d}" for n in range(1, 153)} <= set(whole.items)
+    assert {difficulty for item in whole.items.values() for difficulty in [item.difficulty]} == {1, 2, 3}
+    assert {item.kind for item in whole.items.values()} == set(bank.KINDS)
+
+
+# What the article asks, each with words that its question or answer must hold.
+ARTICLE = {
+    1: ("image generation", "kinds"),
+    2: ("image generation", "recognition"),
+    3: ("algorithms", "principle"),
+    4: ("GAN", "discriminator"),
+    5: ("variational autoencoder", "reconstruction"),
+    6: ("GAN", "faces"),
+    7: ("comic", "face"),
+    8: ("field", "state|stand"),
+    9: ("applied|applications|applies|used", "style|super-resolution|inpainting"),
+}
+
+
+@pytest.mark.parametrize("number", ARTICLE)
+def test_the_articles_questions_are_there(whole, number):
+    [item] = [item for item in whole.items.values() if item.article == number]
+    for words in ARTICLE[number]:
+        assert re.search(words, f"{item.question} {item.answer}", re.I), f"{item.id} says nothing of {words}"
+    assert item in whole.select(article=True)
+
+
+def test_every_chapter_has_a_self_test(whole):
+    for chapter in whole.chapters:
+        assert 5 <= len(chapter.quiz) <= 8, chapter.name
+
+
+def test_the_right_option_does_not_give_itself_away(whole):
+    quiz = [quiz for chapter in whole.chapters for quiz in chapter.quiz]
+    places = [[option.right for option in one.options].index(True) for one in quiz]
+    assert all(places.count(place) > len(quiz) / 8 for place in range(4)), "the right one stands too often in one place"
+    longest = [max(one.options, key=lambda option: len(option.text)).right for one in quiz]
+    assert sum(longest) < len(quiz) / 2, "the right one is too often the longest"
+
+
+COMPUTED = sorted({item.computed for item in bank.load().items.values() if item.computed})
+
+
+@pytest.mark.parametrize("target", COMPUTED)
+def test_what_an_answer_states_can_be_computed(target):
+    path, _, function = target.partition("::")
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    getattr(module, function)()
+
+
+def test_every_computation_belongs_to_an_answer():
+    """A function of tests/facts that no answer names would look as if it proved something."""
+    for path in (ROOT / "tests" / "facts").glob("*.py"):
+        for name in re.findall(r"^def ([aq]\d+\w*)\(\)", path.read_text(encoding="utf-8"), re.M):
+            assert f"tests/facts/{path.name}::{name}" in COMPUTED, f"{path.name}: no answer names {name}"
