@@ -72,7 +72,7 @@ def link(words: str, page: str, anchor: str = "") -> str:
 
 def to_study(item: Item, exercises: dict[str, str]) -> list[str]:
     """Where an item is taught and practised, as links."""
-    lines = [link("the question, answered in full", "book/interview/questions", item.anchor)]
+    lines = [link(f"{item.id}, answered in full", item.page, item.anchor)]
     lines += [link(f"chapter `{page}`", page) for page in dict.fromkeys([*item.pages, item.page])]
     for id in item.exercises:
         if page := exercises.get(id):

@@ -230,7 +230,7 @@ def test_the_report_says_what_to_study(bank, tmp_path, monkeypatch):
     study = text.split("## What to study")[1].split("## What you wrote")[0]
     assert f"### {weak.id} · " in study and f"### {good.id}" not in study
     assert f"- {weak.points[0]}\n" in study and f"- {weak.points[1]}\n" not in study
-    assert f"(https://example.org/genimg/book/interview/questions.html#{weak.anchor})" in study
+    assert f"(https://example.org/genimg/{weak.page}.html#{weak.anchor})" in study
     assert f"(https://example.org/genimg/{weak.page}.html)" in study
     assert "> a > b | c" in text
 
