@@ -62,8 +62,12 @@ def test_one_page_has_all(site, soups):  # noqa: F811
 def test_the_search_knows_every_question(site):  # noqa: F811
     index = (site / "searchindex.js").read_text(encoding="utf-8")
     entries = index[index.index('"indexentries"') :]
-    missing = [id for id in BANK.items if f"({id.lower()})" not in entries.lower()]
+    missing = [id for id in BANK.items if f'"{id.lower()}": [[' not in entries]
     assert not missing
+    # Words of an answer lead to its chapter and to the page of all questions.
+    terms, names = index[index.index('"terms"') :], json.loads(re.search(r'"docnames": (\[.*?\])', index)[1])
+    pages = json.loads(re.search(r'"reinforc": (\[.*?\])', terms)[1])
+    assert {"book/interview/questions", BANK["Q027"].page} <= {names[page] for page in pages}
 
 
 def test_every_test_has_its_reasons(site, soups):  # noqa: F811
@@ -317,9 +321,24 @@ def test_the_filter(site, tab):  # noqa: F811
     tab.wait_for_function(f"document.querySelectorAll('details.question:not([hidden])').length === {len(BANK.items)}")
     tab.locator("input[name=article]").check()
     assert shown(tab) == [item.anchor for item in BANK.select(article=True)]
+    tab.locator(".bank-filter button").click()
+    tab.locator("input[name=words]").fill("posterior collapse")
+    found = shown(tab)
+    assert BANK["Q030"].anchor in found and len(found) < len(BANK.items) / 4
     open_file(tab, site / QUESTIONS, "?chapter=vae&kind=derivation")
     assert shown(tab) == [item.anchor for item in BANK.select(chapters=["vae"], kinds=["derivation"])]
     assert tab.locator("select[name=kind]").input_value() == "derivation"
+
+
+@pytest.mark.browser
+def test_the_search_hands_its_words_to_the_filter(browser, address):  # noqa: F811
+    page = browser.new_context().new_page()
+    page.goto(f"{address}search.html?q=reparameterization+REINFORCE", wait_until="load")
+    page.locator("#search-results a[href*='interview/questions']").first.click()
+    page.wait_for_selector(".bank-filter:not([hidden])")
+    assert page.locator("input[name=words]").input_value() == "reparameterization REINFORCE"
+    assert BANK["Q027"].anchor in shown(page) and len(shown(page)) < len(BANK.items) / 4
+    page.context.close()
 
 
 @pytest.mark.browser
@@ -386,7 +405,7 @@ def test_a_self_test_counts_the_first_try(site, tab):  # noqa: F811
     options[0].nth(right[0]).click()
     options[1].nth(right[1]).click()
     score = test.locator(".score output")
-    tab.wait_for_function("document.querySelector('.score output').textContent.startsWith('1 right of 2')")
+    tab.wait_for_function("document.querySelector('.score output').textContent.startsWith('1 of 2 right')")
     assert f"{len(chapter.quiz)} questions" in score.inner_text()
     assert test.locator("details.chosen.wrong").count() == 1 and test.locator("details.chosen.right").count() == 2
     test.locator(".score button").click()

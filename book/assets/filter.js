@@ -1,18 +1,26 @@
-/* The page of all questions: choose by chapter, difficulty, kind and how often asked. The choice stands in the address. */
+/* The page of all questions: choose by words, chapter, difficulty, kind and how often asked. The choice stands in the
+   address, and whoever comes from the search finds the words of the search already chosen. */
 (() => {
   const form = document.querySelector(".bank-filter");
   const questions = [...document.querySelectorAll("details.question")];
   const sections = [...document.querySelectorAll("section.chapter")];
-  const names = ["chapter", "difficulty", "kind", "asked", "article"];
+  const names = ["words", "chapter", "difficulty", "kind", "asked", "article"];
+  const texts = new Map();
+
+  const textOf = (question) => {
+    if (!texts.has(question)) texts.set(question, question.textContent.toLowerCase());
+    return texts.get(question);
+  };
 
   const fits = (question, wish) => names.every((name) => {
     if (!wish[name]) return true;
+    if (name === "words") return wish.words.toLowerCase().split(/\s+/).every((word) => textOf(question).includes(word));
     if (name === "asked") return Number(question.dataset.asked) >= Number(wish.asked);
     return question.dataset[name] === wish[name];
   });
 
   const apply = () => {
-    const wish = Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
+    const wish = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value));
     let count = 0;
     for (const question of questions) {
       question.hidden = !fits(question, wish);
@@ -33,6 +41,7 @@
       const field = form.elements[name];
       const value = query.get(name) || "";
       if (field.type === "checkbox") field.checked = value === field.value;
+      else if (field.type === "search") field.value = value;
       else field.value = [...field.options].some((option) => option.value === value) ? value : "";
     }
   };
@@ -48,8 +57,12 @@
   };
 
   form.hidden = false;
-  read(new URLSearchParams(location.search));
-  form.addEventListener("change", apply);
+  const query = new URLSearchParams(location.search);
+  if (document.referrer.includes("/search.html?") && !location.hash && ![...query].length) {
+    query.set("words", new URL(document.referrer).searchParams.get("q") || "");
+  }
+  read(query);
+  form.addEventListener("input", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(apply));
   window.addEventListener("hashchange", showAddressed);

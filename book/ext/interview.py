@@ -15,7 +15,6 @@ without JavaScript all of it is there to read.
 import hashlib
 import html
 import json
-import re
 from functools import cache
 from pathlib import Path
 
@@ -103,8 +102,9 @@ class FromBank(Directive):
         return load_bank()
 
     def chapter(self) -> banks.Chapter:
-        for chapter in self.depends_on_the_bank().chapters:
+        for chapter in load_bank().chapters:
             if chapter.name == self.arguments[0]:
+                self.env.note_dependency(str(banks.folder() / f"{chapter.name}.yml"))
                 return chapter
         raise ExtensionError(f"{self.env.docname}: the bank has no file {self.arguments[0]}.yml")
 
@@ -210,7 +210,8 @@ class InterviewAll(Interview):
                 box = self.item(item)
                 box["names"].append(item.anchor)
                 self.state.document.note_explicit_target(box)
-                entry = ("single", f"{plain(item.question)} ({item.id})", item.anchor, "", None)
+                # The site's search leads from Q026 straight to it, and from other words to this page, filtered.
+                entry = ("single", item.id, item.anchor, "", None)
                 section += [addnodes.index(entries=[entry]), box]
             found.append(section)
         return found
@@ -233,15 +234,11 @@ class InterviewAll(Interview):
         words = html.escape(_("only the article’s questions"))
         shown = html.escape(_("{shown} of {all} questions"))
         return (
-            f'<form class="bank-filter" hidden data-shown="{shown}">{fields}'
+            f'<form class="bank-filter" role="search" hidden data-shown="{shown}">'
+            f'<label class="words">{_("Words")} <input type="search" name="words" autocomplete="off"></label>{fields}'
             f'<label class="check"><input type="checkbox" name="article" value="1"> {words}</label>'
             f'<button type="reset">{_("Show all")}</button><output aria-live="polite"></output></form>'
         )
-
-
-def plain(text: str) -> str:
-    """Markdown without its marks, for an index: `$x_t$` becomes x_t."""
-    return re.sub(r"[$`*\\]", "", " ".join(text.split())).replace(";", ",")
 
 
 # --- self-tests ---------------------------------------------------------------------------------------------
