@@ -181,6 +181,14 @@ def q084():
     assert math.isclose(ddim(at(999), eps, bar[999], 1.0, eta=0), x0, rel_tol=1e-9)
     assert 1000 // 50 == 20
 
+    def noise_to_signal(share):
+        return math.sqrt((1 - share) / share)
+
+    guess, x = 0.3, 1.1  # in x / sqrt(bar) the step is Euler's, with the noise-to-signal ratio as time
+    moved = ddim(x, guess, bar[700], bar[400], eta=0) / math.sqrt(bar[400])
+    euler = x / math.sqrt(bar[700]) + (noise_to_signal(bar[400]) - noise_to_signal(bar[700])) * guess
+    assert math.isclose(moved, euler, rel_tol=1e-9)
+
 
 def q085():
     """For every eta the noise adds up to 1 - bar_s; eta = 1 is DDPM's posterior; a wrong direction loses noise."""
@@ -292,6 +300,14 @@ def q089():
             error.append((y - exact).abs().item())
         assert abs(error[0] / error[1] / ratio - 1) < 0.1
     assert 2 * 18 - 1 == 35
+
+    # the exponential integrator with a constant x0 is DDIM's step
+    t, s, x0 = torch.tensor([0.7]).double(), torch.tensor([0.4]).double(), 0.25
+    at, as_ = diffusion.cosine.alpha(t), diffusion.cosine.alpha(s)
+    st, ss = diffusion.cosine.sigma(t), diffusion.cosine.sigma(s)
+    integral = torch.exp(torch.log(as_ / ss)) - torch.exp(torch.log(at / st))  # of e^lambda over log(alpha / sigma)
+    by_integral = ss / st * x + ss * x0 * integral
+    assert_close(by_integral, diffusion.ddim_step(diffusion.cosine, x, torch.full_like(x, x0), t, s))
 
 
 def q090():
