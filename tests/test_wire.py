@@ -81,8 +81,8 @@ def test_tensors_come_out_plain():
         pass
 
     leaf = torch.ones(2, requires_grad=True)
-    for value in (leaf * 2, torch.nn.Parameter(torch.ones(2)), torch.ones(4, 2)[::2].T, torch.ones(1).expand(3, 3),
-                  torch.complex(torch.ones(2), torch.ones(2)).conj(), torch.tensor(3.0), torch.empty(0, 7)):  # fmt: skip
+    views = torch.ones(4, 2)[::2].T, torch.ones(1).expand(3, 3), torch.complex(torch.ones(2), torch.ones(2)).conj()
+    for value in (leaf * 2, torch.nn.Parameter(torch.ones(2)), *views, torch.tensor(3.0), torch.empty(0, 7)):
         got = sent(value)
         assert type(got) is torch.Tensor and not got.requires_grad and got.shape == value.shape
         assert got.is_contiguous() and torch.equal(got, value.detach())

@@ -4,6 +4,7 @@ A cell that hangs or ends the process is guilty: the worker is replaced, the oth
 only its own question pays. What a worker says is data of an unknown author: it is looked at, never believed.
 """
 
+import copy
 import functools
 import inspect
 import re
@@ -12,7 +13,7 @@ import textwrap
 import time
 import unicodedata
 
-from genimg_lib.checks import core
+from genimg_lib.checks import core, tools
 from genimg_lib.checks.verdict import Verdict
 from genimg_lib.grade.links import Gone, Overdue
 from genimg_lib.grade.sandbox import Sandbox
@@ -169,7 +170,7 @@ class Session:
 
     def verdict(self, id: str, at: int) -> Verdict:
         """Judge the answer that the cells up to number `at` have defined. Never raises for what the worker does."""
-        question, name = core.find(id), self.names[id]
+        question, name = asked(id), self.names[id]
         source = self.cells[at].source if self.cells[at].question == id else ""
         if question.untouched and core.digest(source) == question.untouched:
             return refused(question, "not_started", "")
@@ -216,6 +217,19 @@ def judged(question, seed: int, run) -> Verdict:
 
 def refused(question, status: str, message: str) -> Verdict:
     return Verdict.of(question, status, [core.failed(rule, "") for rule in question.rules], message)
+
+
+@functools.lru_cache(256)
+def drawn(question_id: str, seed: int, dtype) -> dict:
+    """A question's inputs, drawn once for a class."""
+    return core.find(question_id).inputs(seed, dtype)
+
+
+def asked(id: str):
+    """A question that draws its inputs once for all submissions, and hands out copies."""
+    question = copy.copy(core.find(id))
+    question.inputs = lambda seed, dtype: tools.copy(drawn(id, seed, dtype))
+    return question
 
 
 @functools.cache

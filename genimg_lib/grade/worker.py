@@ -13,6 +13,7 @@ import linecache
 import math
 import os
 import random
+import shutil
 import socket
 import sys
 import tempfile
@@ -88,7 +89,6 @@ def main(order: dict, wire, lockdown, tools) -> None:
         control = socket.socket(fileno=os.dup(0))
         tempfile.tempdir = order["room"]  # some imports ask for one, and finding it means writing
         nowhere(0)
-        (torch.randn(8, 8, requires_grad=True) @ torch.randn(8, 8)).sum().backward()  # pages that all will share
         places = order["readable"], order["writable"], order["listed"]
         rules = lockdown.ruleset(*places) if order["landlock"] else None
         serve_forks(control, order, rules, wire, lockdown, tools)
@@ -120,11 +120,7 @@ def serve_forks(control, order, rules, wire, lockdown, tools) -> None:
         if not what:
             break
         if what[:1] == b"i":
-            try:
-                importlib.import_module(what[1:].decode())
-                control.send(b"y")
-            except Exception:
-                control.send(b"n")
+            control.send(b"y" if imported(what[1:].decode(), order["room"]) else b"n")
         elif what == b"f":
             child = os.fork()
             if not child:
@@ -132,25 +128,40 @@ def serve_forks(control, order, rules, wire, lockdown, tools) -> None:
             os.close(descriptors[0])
             control.send(b"y")
         else:
-            status = finish(child, patient=what == b"w")
+            control.send(str(ended(child) if what == b"w" else 0).encode())
+            finish(child)
             child = None
-            control.send(str(status).encode())
             if not swept(order["room"]):
                 break  # a fresh server starts with a fresh folder
     if child:
         finish(child)
 
 
-def finish(child: int, patient: bool = False) -> int:
-    """The exit status of the child, below 0 for a signal, that ends now. Until it is waited for its pid is its own."""
-    for _ in range(200 if patient else 1):
-        found, status = os.waitpid(child, os.WNOHANG)
+def imported(module: str, room: str) -> bool:
+    """Import a module, and clear away the caches it lays out: a room is handed over empty."""
+    try:
+        importlib.import_module(module)
+    except Exception:
+        return False
+    for entry in os.scandir(room):
+        shutil.rmtree(entry) if entry.is_dir(follow_symlinks=False) else os.unlink(entry)
+    return True
+
+
+def ended(child: int) -> int:
+    """How a child that is dying ends: its exit status, below 0 for a signal; 0 should it live on for a second."""
+    for _ in range(200):
+        found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005 if patient else 0)
+            return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+        time.sleep(0.005)
+    return 0
+
+
+def finish(child: int) -> None:
+    """End a child. Until it is waited for, its pid is its own, so that the signal cannot meet another."""
     os.kill(child, 9)
     os.waitpid(child, 0)
-    return 0
 
 
 def swept(room: str) -> bool:
