@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import multiprocessing
 import os
 import shutil
 import stat
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from genimg_lib import cli, grade, grade_cli, learn_cli
-from genimg_lib.grade import layouts, masters, report, sandbox, session, store
+from genimg_lib.grade import layouts, masters, pool, report, sandbox, session, store
 
 ROOT = Path(__file__).parent.parent
 SOLVED = (ROOT / "solutions/02_vae.ipynb").read_text(encoding="utf-8")
@@ -79,6 +80,7 @@ def graded(monkeypatch):
 
     monkeypatch.setattr(sandbox, "open_sandbox", lambda level=None: Pretended())
     monkeypatch.setattr(session, "grade_submission", grade_submission)
+    monkeypatch.setattr(pool, "THREADS", 99)  # another process would know nothing of this
     return seen
 
 
@@ -137,6 +139,21 @@ def test_a_class_is_graded_and_the_same_seed_gives_the_same_bytes(genimg, class_
     genimg("grade", class_folder / "bob", "--json", "three.json", "--seed", 5)
     other = json.loads((tmp_path / "three.json").read_text())["submissions"][0]
     assert other["seed"] == 5 and other["questions"][1]["message"] != bob["questions"][1]["message"]
+
+
+def test_many_sandboxes_have_processes_and_one_that_is_killed_costs_nothing(class_folder):
+    one = grade.grade([class_folder], jobs=1)
+    before, killed = set(multiprocessing.active_children()), []
+
+    def kill(entry):
+        if entry["status"] == "graded" and not killed:
+            killed.extend(set(multiprocessing.active_children()) - before)
+            for child in killed:
+                child.kill()
+
+    many = grade.grade([class_folder], jobs=pool.THREADS + 1, on_result=kill)
+    assert killed and many == one
+    assert not set(multiprocessing.active_children()) - before
 
 
 def test_one_s_own_notebook_is_explained_and_counts_as_progress(genimg, tmp_path):
