@@ -44,10 +44,11 @@
     .filter((one) => ["chapter", "difficulty"].every((name) => !form.elements[name].value || String(one[name]) === form.elements[name].value))
     .map((one) => one.id);
 
-  const typeset = async (node) => {
+  // MathJax's calls must not overlap: each waits for the one before.
+  let typesetting = Promise.resolve();
+  const typeset = (node) => {
     if (!window.MathJax?.startup) return;
-    await window.MathJax.startup.promise;
-    await window.MathJax.typesetPromise([node]);
+    typesetting = typesetting.then(() => window.MathJax.startup.promise).then(() => window.MathJax.typesetPromise([node]));
   };
 
   const tell = () => {
@@ -57,7 +58,8 @@
   };
 
   const show = (id, focus = true) => {
-    window.MathJax?.typesetClear?.([card]);
+    // Forget the last card's formulas.
+    typesetting = typesetting.then(() => window.MathJax?.typesetClear?.());
     current = id;
     flipped = false;
     back.hidden = true;

@@ -9,12 +9,26 @@
     return true;
   };
 
-  const typeset = async (fold) => {
-    const waiting = [...fold.querySelectorAll(".math-later")].filter((node) => shown(node, fold));
-    if (!waiting.length || !window.MathJax) return;
-    for (const node of waiting) node.classList.replace("math-later", "math");
+  // One call of MathJax at a time, for all that waits: calls must not overlap, and each looks at the whole page.
+  let waiting = [];
+  let running = false;
+  const run = async () => {
+    if (running || !window.MathJax) return;
+    running = true;
     await window.MathJax.startup.promise;
-    await window.MathJax.typesetPromise(waiting);
+    while (waiting.length) {
+      const batch = waiting;
+      waiting = [];
+      await window.MathJax.typesetPromise(batch);
+    }
+    running = false;
+  };
+
+  const typeset = (fold) => {
+    const nodes = [...fold.querySelectorAll(".math-later")].filter((node) => shown(node, fold));
+    for (const node of nodes) node.classList.replace("math-later", "math");
+    waiting.push(...nodes);
+    setTimeout(run);
   };
 
   const openAddressed = () => {
