@@ -3,6 +3,7 @@
 import copy
 import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,33 @@ def test_what_an_entry_may_point_to_is_what_there_is():
         id: page.removeprefix("exercises/") for id, page in known.exercises.items()
     }
     assert len(known.refs) > 90 and known.pages[0] == "index" and "notebooks/vae" in known.pages
+
+
+def test_installed_without_the_checkout(tmp_path, monkeypatch):
+    class Installed:
+        """What importlib.metadata says of a file."""
+
+        def __init__(self, path):
+            self.path = path
+
+        def match(self, pattern):
+            return self.path.match(pattern)
+
+        def locate(self):
+            return self.path
+
+    share = tmp_path / "share" / "genimg" / "interview"
+    share.mkdir(parents=True)
+    held = [Installed(tmp_path / "genimg_lib" / "cli.py"), Installed(write(share, GOOD))]
+    monkeypatch.setattr(bank, "checkout", lambda: None)
+    monkeypatch.setattr(bank, "files", lambda name: held)
+    assert bank.folder() == share.resolve() and list(bank.load().items) == ["Q026"]
+    held.pop()
+    with pytest.raises(FileNotFoundError, match="not installed .* run from its checkout"):
+        bank.folder()
+    # What setuptools installs there is the bank.
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["setuptools"]["data-files"] == {"share/genimg/interview": ["book/interview/*.yml"]}
 
 
 def test_wishes_that_nothing_meets_are_answered(tmp_path):
