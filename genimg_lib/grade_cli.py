@@ -40,10 +40,10 @@ def grade(
         kept = store.Kept(out_, seed, timeout)
     result, stopped = run(found, kept, dict(seed=seed, timeout=timeout, jobs=jobs, level=level, unsafe=unsafe,
                                             done=kept.load() if kept and resume else {}))  # fmt: skip
-    if json_ != "-":
-        show(result, stopped)
+    if json_ != "-" and result["submissions"]:
+        show(result)
     record(result)
-    failed = write(result, json_, out_, kept, force, site)
+    failed = write(result, json_, out_, kept, force, site) if result["submissions"] else False
     if stopped:
         resumed = f"`--out {out_} --resume`" if out_ else "with --out DIR an interrupted grading can be resumed"
         err.print(f"[red]genimg:[/red] stopped after {len(result['submissions'])} of {len(found)}; "
@@ -76,7 +76,7 @@ def run(found: list, kept, options: dict) -> tuple[dict, bool]:
             return interrupt.result, True
 
 
-def show(result: dict, stopped: bool) -> None:
+def show(result: dict) -> None:
     """One person's notebooks question by question; a class as a table and a sentence."""
     entries = result["submissions"]
     sheet = report.Sheet.of(result)
@@ -129,7 +129,8 @@ def write(result: dict, json_: str, out_: Path | None, kept, force: bool, site: 
         try:
             store.write(Path(json_), report.as_json(result))
         except OSError as error:
-            failed.append(f"{json_} could not be written ({error.strerror or error})")
+            failed.append(f"{json_} could not be written ({error.strerror or error}): the results are printed instead")
+            print(report.as_json(result), end="")
     if out_:
         try:
             if kept.broken:

@@ -393,6 +393,18 @@ def test_an_interrupted_grading_goes_on_where_it_stopped(genimg, graded, ten, tm
     assert len(graded) == 10, "another seed is another grading"
 
 
+def test_an_early_ctrl_c_leaves_an_earlier_report_alone(genimg, graded, ten, tmp_path, monkeypatch):
+    genimg("grade", ten, "--out", "out")
+    before = everything(tmp_path / "out")
+
+    def impatient(level=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sandbox, "open_sandbox", impatient)
+    status, said = genimg("grade", ten, "--out", "out")
+    assert status == 1 and "stopped after 0 of 10" in said and everything(tmp_path / "out") == before
+
+
 def test_a_changed_file_is_graded_again(genimg, graded, ten):
     genimg("grade", ten, "--out", "out")
     put(ten / "s3/02_vae.ipynb", HANDED)
