@@ -98,9 +98,10 @@ def private() -> set[Path]:
 def surroundings(room: str) -> dict[str, str]:
     """The environment of a worker: nothing of the user's, the same hash and one thread everywhere."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    homes = dict.fromkeys(("HOME", "TMPDIR", "TEMP", "TMP", "MPLCONFIGDIR", "XDG_CACHE_HOME", "TORCH_HOME"), room)
+    homes = "HOME USERPROFILE TMPDIR TEMP TMP MPLCONFIGDIR XDG_CACHE_HOME TORCH_HOME".split()
+    same = {"PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "Agg", "LANG": "C.UTF-8"}
     kept = {name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
-    return kept | threads | homes | {"PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "Agg", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+    return kept | threads | dict.fromkeys(homes, room) | same
 
 
 def orders(**extra) -> bytes:
@@ -144,17 +145,17 @@ class Sandbox:
         if self.level == "none":
             return self.start_process()
         for _ in range(2):  # a server may have ended, to throw a full folder away
+            if self.server is None:
+                self.start_server()
+            mine, theirs = socket.socketpair()
             try:
-                if self.server is None:
-                    self.start_server()
-                mine, theirs = socket.socketpair()
                 with theirs:
                     socket.send_fds(self.control, [b"f"], [theirs.fileno()])
                 if self.control.recv(1) == b"y":
                     return Forked(self, mine)
-                mine.close()
             except OSError:
-                mine.close()
+                self.stop()  # as good as no answer
+            mine.close()
             self.stop()
         raise Unavailable("the fork server does not start again")
 
@@ -162,9 +163,18 @@ class Sandbox:
         """Import a module in the server, once for all children to come; False where it cannot be had."""
         if self.level == "none" or module in self.asked:
             return True
-        self.asked.append(module)
-        self.control.send(b"i" + module.encode())
-        return self.control.recv(1) == b"y"
+        if self.server is None:
+            self.start_server()
+        try:
+            self.control.send(b"i" + module.encode())
+            said = self.control.recv(1)
+        except OSError:
+            said = b""
+        if said != b"n":
+            self.asked.append(module)  # a server that starts anew imports it first
+        if not said:
+            self.stop()
+        return said == b"y"
 
     def finish(self, gone: bool) -> int:
         """Have the server end its child, which it can do without mistake: a child's pid stays its own until then."""
@@ -201,22 +211,26 @@ class Sandbox:
         except OSError:
             self.server.kill()
             said = self.server.stderr.read().decode(errors="replace").strip().splitlines()
+            self.server.stderr.close()
             self.stop()
             raise Unavailable(said[-1][:200] if said else "the fork server does not start") from None
-        finally:
-            if self.server:
-                self.server.stderr.close()
+        self.server.stderr.close()
         asked, self.asked = self.asked, []
         for module in asked:
-            self.warm(module)
+            if self.server is not None:
+                self.warm(module)
 
     def start_process(self) -> Piped:
         command = [sys.executable, "-s", "-S", "-P", "-B", "-c", worker.BOOT]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                    env=surroundings(self.room), cwd=self.room)  # fmt: skip
         started = Piped(process)
-        process.stdin.write(orders(forks=False))
-        process.stdin.flush()
+        try:
+            process.stdin.write(orders(forks=False))
+            started.ask({"op": "cell", "source": "", "label": "start"}, time.monotonic() + PATIENCE)
+        except (OSError, Gone, Overdue, wire.WireError) as error:
+            started.end()
+            raise Unavailable(f"a worker does not start ({type(error).__name__})") from None
         return started
 
     def stop(self) -> None:

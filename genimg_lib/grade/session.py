@@ -13,6 +13,8 @@ import textwrap
 import time
 import unicodedata
 
+import torch
+
 from genimg_lib.checks import core, tools
 from genimg_lib.checks.verdict import Verdict
 from genimg_lib.grade.links import Gone, Overdue
@@ -46,6 +48,7 @@ def grade_submission(sandbox: Sandbox, submission, seed: int, timeout: float) ->
     if submission.status != "graded":
         questions = [q for q in core.load_all().values() if q.notebook == submission.notebook]
         return row | {"message": submission.message, "max_score": float(sum(q.points for q in questions))}
+    torch.set_num_threads(1)  # the verdicts are small; a second thread would only wait for the sandboxes' cores
     session = Session(sandbox, submission, seed, timeout)
     try:
         verdicts = session.grade()
@@ -77,7 +80,7 @@ class Session:
             self.run_cell(at)
             if cell.question in self.names:
                 verdicts[cell.question] = verdict = self.verdict(cell.question, at)
-                if verdict.status != "pass" and at not in self.guilty and self.defined_later(verdict, at):
+                if at not in self.guilty and self.defined_later(verdict, at):
                     again[cell.question] = at
         for id, question in ((id, core.find(id)) for id in self.names):
             if id not in verdicts:
@@ -95,6 +98,8 @@ class Session:
 
     def defined_later(self, verdict: Verdict, at: int) -> bool:
         """Whether a cell below, of the learner's own, may hold what a verdict missed."""
+        if verdict.status in ("pass", "timeout"):
+            return False
         rest = [cell.source for cell in self.cells[at + 1 :] if cell.question is None]
         name = self.names[verdict.id]
         return bool(rest) and ("NameError" in verdict.message or any(name in source for source in rest))
@@ -106,9 +111,10 @@ class Session:
         try:
             reply = self.worker.ask(request, deadline)
         except Overdue:
+            seconds = self.patience()
             self.drop()
             self.lost += 1
-            raise Failed("timeout", f"stopped after {self.timeout:g} s: look for a loop that never ends") from None
+            raise Failed("timeout", f"stopped after {seconds:g} s: look for a loop that never ends") from None
         except Gone:
             status = self.drop(gone=True)
             self.lost += 1
@@ -137,8 +143,8 @@ class Session:
                     break
 
     def patience(self) -> float:
-        """Seconds from now on."""
-        return time.monotonic() + (self.timeout if self.lost < LOST else min(self.timeout, 1.0))
+        """The seconds that a cell or a question may take."""
+        return self.timeout if self.lost < LOST else min(self.timeout, 1.0)
 
     def run_cell(self, at: int) -> None:
         """Run one cell, in a worker that has run those before it."""
@@ -154,7 +160,7 @@ class Session:
         cell = self.cells[at]
         label = cell.question or f"cell {at + 1}"
         try:
-            reply = self.ask({"op": "cell", "source": cell.source, "label": label}, self.patience())
+            reply = self.ask({"op": "cell", "source": cell.source, "label": label}, time.monotonic() + self.patience())
         except Failed as failure:
             self.guilty[at] = failure
             if cell.question is None:
@@ -176,7 +182,7 @@ class Session:
             return refused(question, "not_started", "")
         if at in self.guilty and source:
             return refused(question, self.guilty[at].status, self.guilty[at].message)
-        deadline = self.patience()
+        deadline = time.monotonic() + self.patience()
 
         def run(question, answer, given):
             request = {"op": "probe", "name": name, "probe": probe_of(question), "given": given,
