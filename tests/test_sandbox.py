@@ -241,6 +241,14 @@ def test_words_are_fit_for_a_report():
     assert len(said("x" * 10**6)) < session.LONGEST + 5
 
 
+def test_a_verdict_holds_no_more_words_than_a_report_can():
+    question, rows = core.find("find_the_faults"), [["\x1b[31m" + "x" * 10**6, 1, "y\u202e" * 10**5]] * 3
+    verdict = session.judged(question, 0, lambda *_: {"faults": {"got": {"rows": rows, "odd": []}, "changed": []}})
+    for text in (verdict.message, *(p.message for p in verdict.properties)):
+        assert len(text) < 700 and text.isprintable()
+    assert verdict.score == 0
+
+
 @pytest.mark.parametrize("replies", [None, [], "x", 3, {1: 2}])
 def test_replies_of_the_wrong_kind_cost_the_question(replies):
     given = core.find("gaussian_kl").inputs(0, torch.float32)

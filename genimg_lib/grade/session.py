@@ -12,6 +12,7 @@ import signal
 import textwrap
 import time
 import unicodedata
+from dataclasses import replace
 
 import torch
 
@@ -182,6 +183,7 @@ class Session:
             return refused(question, "not_started", "")
         if at in self.guilty and source:
             return refused(question, self.guilty[at].status, self.guilty[at].message)
+        self.revive(at + 1)
         deadline = time.monotonic() + self.patience()
 
         def run(question, answer, given):
@@ -199,7 +201,6 @@ class Session:
             return believed(reply.get("replies"), given)
 
         try:
-            self.revive(at + 1)
             return judged(question, self.seed, run)
         except Failed as failure:
             return refused(question, failure.status, failure.message)
@@ -212,13 +213,15 @@ class Uncallable(Exception):
 def judged(question, seed: int, run) -> Verdict:
     """core.judge, with messages that a report can hold."""
     try:
-        return core.judge(question, callable, seed, run)
+        verdict = core.judge(question, callable, seed, run)
     except Uncallable as error:
-        return core.judge(question, error.args[0], seed)
+        verdict = core.judge(question, error.args[0], seed)
     except Failed:
         raise
     except Exception as error:  # a reply that no property had thought of costs its own question
         raise Failed("error", f"what came back could not be judged ({type(error).__name__})") from None
+    properties = tuple(replace(p, message=clean(p.message, 2 * LONGEST)) for p in verdict.properties)
+    return replace(verdict, message=clean(verdict.message, 2 * LONGEST), properties=properties)
 
 
 def refused(question, status: str, message: str) -> Verdict:
@@ -265,13 +268,16 @@ def one_reply(reply, arguments: dict) -> dict:
 
 
 def said(text) -> str:
-    """An answer's own words, fit for a report: one short line, no controls, and no long numbers that are inputs."""
-    if type(text) is not str:
-        return ""
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else c
-                   for c in text[: 4 * LONGEST])  # fmt: skip
-    text = " ".join(re.sub(r"\d+\.\d{3,}(e[-+]?\d+)?", "…", text).split())
-    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
+    """An answer's own words, fit for a report: clean, and without the long numbers that inputs are."""
+    return clean(re.sub(r"\d+\.\d{3,}(e[-+]?\d+)?", "…", text[: 4 * LONGEST])) if type(text) is str else ""
+
+
+def clean(text: str, longest: int = LONGEST) -> str:
+    """One line without controls and without what turns the direction of writing, cut where it is too long."""
+    hidden = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    kept = "".join(" " if unicodedata.category(c) in hidden else c for c in text[: 4 * longest])
+    text = " ".join(kept.split())
+    return text if len(text) <= longest else text[:longest] + " …"
 
 
 def ending(status: int) -> str:
