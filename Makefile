@@ -13,7 +13,7 @@ HTML := _build/html
 
 # Notebooks whose every printed line is deterministic: nbval compares all of it. In the others it compares
 # the cells marked NBVAL_CHECK_OUTPUT, and that every cell runs.
-STRICT    := $(wildcard notebooks/rules.ipynb solutions/*.ipynb exercises/*.ipynb)
+STRICT    := $(wildcard notebooks/rules.ipynb notebooks/divergences.ipynb solutions/*.ipynb exercises/*.ipynb)
 LAX       := $(filter-out $(STRICT),$(wildcard notebooks/*.ipynb))
 # One notebook stays on one worker, and one worker computes on one core.
 NBVAL     := OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(PY) -m pytest -q -n $(JOBS) --dist loadfile -W default

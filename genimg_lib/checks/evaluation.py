@@ -29,7 +29,7 @@ def same_distance(got, want, mistakes, like, loose=1.0):
 
 
 @question(
-    "frechet_distance", points=3, title="The Fréchet distance behind FID", read="book/concepts/judging",
+    "frechet_distance", points=3, title="The Fréchet distance behind FID", read="notebooks/judging",
     hints=(
         "Fit a Gaussian to each set: a mean and a covariance over the rows, divided by N − 1. Then one "
         "formula with two terms: means, and covariances.",
@@ -134,7 +134,7 @@ def kernel_distance(X, Y, **kind):
 
 
 @question(
-    "kid", points=2, title="The kernel distance KID, unbiased", read="book/concepts/judging",
+    "kid", points=2, title="The kernel distance KID, unbiased", read="notebooks/judging",
     hints=(
         "MMD² compares three averages of a kernel: pairs within X, pairs within Y, pairs across. Two come "
         "with a plus.",

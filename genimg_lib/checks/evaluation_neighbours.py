@@ -71,7 +71,7 @@ def mistaken(got, given) -> str:
 
 
 @question(
-    "knn_precision_recall", points=3, title="Precision and recall by nearest neighbours", read="book/concepts/judging",
+    "knn_precision_recall", points=3, title="Precision and recall by nearest neighbours", read="notebooks/judging",
     hints=(
         "A set of points becomes a region: the union of a ball around each point, as large as the "
         "distance to its k-th neighbour in the same set. Precision asks which fakes lie in the real "
