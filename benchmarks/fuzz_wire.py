@@ -1,4 +1,4 @@
-"""A million mutated frames against the wire: `python benchmarks/fuzz_wire.py [COUNT] [SEED]`, about 10 minutes.
+"""A million mutated frames against the wire: `python benchmarks/fuzz_wire.py [COUNT] [SEED]`, one or two minutes.
 
 Anything but a value or a WireError ends it with a traceback and the seed that repeats it.
 """

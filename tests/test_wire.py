@@ -14,10 +14,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genimg_lib.checks.core import load_all
+from genimg_lib.checks.core import judge, load_all, run_here
 from genimg_lib.checks.tools import CUT, same
 from genimg_lib.grade import wire
 from genimg_lib.grade.wire import Foreign, WireError, dumps, read
+from tests import corpus
 
 
 def sent(value):
@@ -74,6 +75,20 @@ def test_every_probes_inputs_survive_the_way():
         for dtype in (torch.float32, torch.float64):
             given = question.inputs(0, dtype)
             assert same(sent(given), given) and list(sent(given)) == list(given)
+
+
+def by_wire(question, answer, given):
+    return sent(run_here(question, answer, sent(given)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id", sorted(load_all()))
+def test_no_verdict_changes_on_the_way(id):
+    """The grader says of an answer, word for word, what the notebook's check says."""
+    corpus.load()
+    for answer in corpus.RIGHT.get(id, [])[:1] + [row[0] for row in corpus.WRONG.get(id, [])[:4]]:
+        direct, sent_about = (judge(load_all()[id], answer, run=run) for run in (run_here, by_wire))
+        assert direct.to_dict() == sent_about.to_dict(), answer.__name__
 
 
 def test_tensors_come_out_plain():
