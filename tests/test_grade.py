@@ -503,3 +503,41 @@ def test_the_help_names_what_there_is(genimg):
     assert status == 0 and all(f"--{word}" in said for word in
                                "json out jobs timeout seed level unsafe resume force site".split())  # fmt: skip
     assert grade_cli.grade.__doc__ and masters.load()
+
+
+# --- in a browser -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_reports_in_a_browser(genimg, graded, odd_class, tmp_path, scheme):
+    """No script of a student runs, nothing is fetched, nothing scrolls sideways; sorting and searching work."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("no chromium (Debian: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    genimg("grade", odd_class, "--out", "out")
+    said = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme).new_page()
+        page.on("dialog", lambda dialog: (said.append("a dialog"), dialog.dismiss()))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: said.append(request.url) if not request.url.startswith("file:") else None)
+        page.goto((tmp_path / "out/index.html").as_uri())
+        names = page.locator("tbody tr td:first-child")
+        assert names.count() == len(ODD)
+        page.locator("th").nth(1).click()  # the most points first
+        assert names.last.inner_text() == "a b"
+        page.locator("th").nth(1).click()
+        assert names.first.inner_text() == "a b"
+        page.fill("input", "SCRIPT")
+        assert page.locator("tbody tr:visible td:first-child").all_inner_texts() == ["<script>alert(1)<_script>"]
+        for link in [a.get_attribute("href") for a in page.locator("tbody a").all()]:
+            page.goto((tmp_path / "out/index.html").as_uri().replace("index.html", link))
+            assert page.locator("h1").inner_text() and page.locator("section.question").count() == 5
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), link
+        browser.close()
+    assert not said
