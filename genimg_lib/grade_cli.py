@@ -24,6 +24,7 @@ def grade(
     unsafe: Annotated[bool, typer.Option("--unsafe", help="grade a class even where no sandbox works")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="take over what --out DIR has of these files")] = False,
     force: Annotated[bool, typer.Option("--force", help="replace files that are not this command's")] = False,
+    scheduler: Annotated[str, typer.Option(metavar="ADDRESS", help="grade on a Dask cluster: its scheduler")] = "",
     site: Annotated[str, typer.Option(envvar="GENIMG_BASEURL", help="the book's address, for links in reports")] = "",
 ):
     """Grade notebooks: a table, and with --out a folder of reports. Exit status 0: full marks for all, 1: not."""
@@ -39,6 +40,7 @@ def grade(
         store.check_folder(out_, force)
         kept = store.Kept(out_, seed, timeout)
     result, stopped = run(found, kept, dict(seed=seed, timeout=timeout, jobs=jobs, level=level, unsafe=unsafe,
+                                            scheduler=scheduler,
                                             done=kept.load() if kept and resume else {}))  # fmt: skip
     if json_ != "-" and result["submissions"]:
         show(result)

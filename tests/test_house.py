@@ -115,7 +115,7 @@ def test_the_lock_holds_every_direct_pin():
 
 def test_pyproject_agrees_with_the_pins():
     pinned = pins("requirements.txt")
-    for text in project()["dependencies"]:
+    for text in project()["dependencies"] + project()["optional-dependencies"]["cluster"]:
         need = Requirement(text)
         version = pinned.get(normal(need.name))
         assert version, f"pyproject.toml needs {need.name}, and requirements.txt does not pin it"
@@ -123,7 +123,8 @@ def test_pyproject_agrees_with_the_pins():
 
 
 def test_the_library_declares_what_it_imports():
-    declared = {normal(Requirement(text).name) for text in project()["dependencies"]}
+    extras = [text for texts in project()["optional-dependencies"].values() for text in texts]
+    declared = {normal(Requirement(text).name) for text in project()["dependencies"] + extras}
     owners = packages_distributions()
     for path in MODULES:
         for name in {module.split(".")[0] for module in imported(path)}:

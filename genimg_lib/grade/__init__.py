@@ -25,20 +25,26 @@ class Interrupted(KeyboardInterrupt):
 
 
 def grade(paths, *, seed=0, timeout=10.0, jobs=None, level=None, unsafe=False, done=None, on_result=None,
-          on_open=None, sandbox=None) -> dict:  # fmt: skip
+          on_open=None, sandbox=None, scheduler="") -> dict:  # fmt: skip
     """Grade notebooks, class folders and zip files (or what `layouts.find` found in them).
 
     timeout: seconds a cell or a question may take. jobs: sandboxes at once; None: one a processor.
     level: "bwrap", "lockdown" or "none"; None takes the strongest that works.
     unsafe: a class may be graded at the level "none". done: {key: entry} of results to take over, see `key`.
     on_result: called with each entry as it comes; on_open: with the level and why none stronger, before the first.
-    sandbox: an open one to use, and to leave open. Returns {"version", "seed", "level", "submissions": [entry, …]}
-    in the order of the paths. Raises ValueError where the call was wrong, Interrupted on Ctrl-C.
+    sandbox: an open one to use, and to leave open. scheduler: address of Dask's, to grade on its workers.
+    Returns {"version", "seed", "level", "submissions": [entry, …]} in the order of the paths.
+    Raises ValueError where the call was wrong, Interrupted on Ctrl-C.
     """
     found = [one for path in paths for one in ([path] if isinstance(path, layouts.Found) else layouts.find([path]))]
     load_all()
     entries: dict[int, dict] = {}
     work = Work(found, seed, timeout, level, unsafe, done or {}, sandbox, on_open)
+    if scheduler:
+        from genimg_lib.grade.cluster import ClusterWork
+
+        work = ClusterWork(found, seed, timeout, level, unsafe, done or {}, None, on_open)
+        work.address = scheduler
     try:
         with warnings.catch_warnings():  # the filters belong to the process: no thread may find them strict
             warnings.simplefilter("ignore")
