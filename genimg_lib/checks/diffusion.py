@@ -8,7 +8,7 @@ from genimg_lib.checks.compare import both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient, parts
 
-DIFFUSION = "book/algorithms/diffusion"
+DIFFUSION = "notebooks/diffusion"
 
 
 def rows(ab, like):

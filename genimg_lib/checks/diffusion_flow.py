@@ -6,10 +6,10 @@ from genimg_lib.checks.compare import both, close, explained, holds, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import parts
 
-DIFFUSION, FLOW = "book/algorithms/diffusion", "book/algorithms/flow_matching"
+DIFFUSION, FLOW = "notebooks/diffusion", "notebooks/flow_matching"
 
 
-@question("cfg_predict", points=2, title="Classifier-free guidance", read=DIFFUSION, hints=(
+@question("cfg_predict", points=2, title="Classifier-free guidance", read=FLOW, hints=(
     "Two predictions, with the condition and without. Which way does their difference point?",
     "Start at the unconditional one and walk along the difference. How far must you walk to arrive at the other?",
     "To save time stack both questions into one batch: then x and t double as well, and the halves come back "

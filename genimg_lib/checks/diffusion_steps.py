@@ -5,7 +5,7 @@ import math
 from genimg_lib.checks.compare import both, close, explained, tensor
 from genimg_lib.checks.core import prop, question
 
-DIFFUSION = "book/algorithms/diffusion"
+DIFFUSION = "notebooks/diffusion"
 
 
 def posterior(xt, x0, alpha, ab_prev):
