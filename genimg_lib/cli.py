@@ -8,10 +8,11 @@ import torch
 import typer
 from PIL import Image
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from genimg_lib import data as datasets
-from genimg_lib import grade_cli, interview, learn_cli, plot, recipes
+from genimg_lib import export_cli, grade_cli, interview, learn_cli, plot, recipes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 out, err = Console(), Console(stderr=True)
@@ -153,6 +154,7 @@ def weights(names: Annotated[list[str] | None, typer.Argument(help="recipes; all
 
 
 app.command()(grade_cli.grade)
+app.add_typer(export_cli.app, name="export")
 learn_cli.add(app)
 app.command()(interview.interview)
 
@@ -162,7 +164,7 @@ def main():
     try:
         app(prog_name="genimg")
     except (ValueError, FileNotFoundError, FileExistsError, PermissionError) as error:
-        err.print(f"[red]genimg:[/red] {error}", highlight=False, soft_wrap=True)
+        err.print(f"[red]genimg:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise SystemExit(2) from None
 
 
