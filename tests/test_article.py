@@ -45,3 +45,18 @@ def test_the_score_is_f1_times_the_points():
     assert judge(question, lambda: 7).score == 0
     assert judge(question, lambda: {("vae", 10**9, "wrong size"), (None, "x", ())}).score == 0
     assert judge(question, lambda: set()).status == "not_started"
+
+
+class Unequal(str):
+    """A text that equals nothing, not even itself, so that no set notices a repetition."""
+
+    __eq__, __ne__, __hash__ = lambda self, other: False, lambda self, other: True, object.__hash__
+    __str__ = lambda self: self  # noqa: E731
+
+
+def test_a_fault_counts_once_however_often_it_is_named():
+    question = load_all()["find_the_faults"]
+    known = [(program, *sorted(places)[0]) for program, _, places in FAULTS[:1]]
+    noise = [(program, n, "left out") for program in PROGRAMS for n in range(1, 100)]
+    again = [(Unequal(program), n, kind) for program, n, kind in known] * 2000
+    assert judge(question, known + noise + again).score == judge(question, known + noise).score < 1

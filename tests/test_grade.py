@@ -267,6 +267,23 @@ def test_a_zip_entry_that_lies_about_its_size(tmp_path):
     assert found.read().status == "invalid"
 
 
+@pytest.mark.parametrize("damage", ["data", "checksum", "size", "method"])
+def test_a_damaged_zip_in_a_class_s_zip_costs_its_student_alone(damage, tmp_path):
+    inner = packed(tmp_path / "x.zip", [("02_vae.ipynb", SOLVED)]).read_bytes()
+    path = packed(tmp_path / "class.zip", [("alice/02_vae.ipynb", SOLVED), ("mallory/x.zip", inner),
+                                           ("zoe/02_vae.ipynb", SOLVED)])  # fmt: skip
+    with zipfile.ZipFile(path) as archive:
+        start = archive.getinfo("mallory/x.zip").header_offset
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"mallory/x.zip") - 46  # in the table at the end
+    at, value = {"data": (start + 30 + len("mallory/x.zip"), b"\xff" * 9), "checksum": (entry + 16, b"\0\0\0\0"),
+                 "size": (entry + 24, b"\x09\0\0\0"), "method": (entry + 10, b"\x63\0")}[damage]  # fmt: skip
+    data[at : at + len(value)] = value
+    path.write_bytes(data)
+    said = {one.student: one.read().status for one in layouts.find([path])}
+    assert said == {"alice": "graded", "mallory": "invalid", "zoe": "graded"}
+
+
 def test_what_cannot_be_graded_at_all(genimg, graded, tmp_path):
     (tmp_path / "empty").mkdir()
     for words, message in ((["empty"], "no notebook in empty"), (["nowhere"], "there is no nowhere"),

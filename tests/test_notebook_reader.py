@@ -181,6 +181,7 @@ BROKEN = {
     "twice": (b'{"nbformat": 4, "cells": [], "cells": []}', "stands twice"),
     "long number": (b'{"nbformat": ' + b"4" * 10_000 + b', "cells": []}', "not JSON"),
     "many parts": (b'{"nbformat": 4, "cells": [' + b"1," * 3_100_000 + b"1]}", "too many parts"),
+    "many cells": (json.dumps({"nbformat": 4, "cells": [code("1")] * 2_100}).encode(), "cells"),
     "much text": (json.dumps({"nbformat": 4, "cells": [code("x" * 2_100_000)]}).encode(), "characters"),
 }
 

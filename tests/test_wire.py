@@ -155,8 +155,9 @@ def deep(depth):
 @pytest.mark.parametrize(
     "value",
     [deep(100), [0] * (wire.MAX_NODES + 1), "x" * (wire.MAX_JSON + 1), torch.zeros(1).expand(2**40),
-     torch.zeros(wire.MAX_BYTES // 4 + 1), [torch.zeros(wire.MAX_BYTES // 8)] * 3, torch.zeros([1] * 13)],
-    ids=["deep", "many", "long", "expanded", "large", "large together", "dimensions"],
+     torch.zeros(wire.MAX_BYTES // 4 + 1), [torch.zeros(wire.MAX_BYTES // 8)] * 3, torch.zeros([1] * 13),
+     set(range(2000)), [dict.fromkeys(range(600))] * 2],
+    ids=["deep", "many", "long", "expanded", "large", "large together", "dimensions", "a set", "dicts"],
 )  # fmt: skip
 def test_what_is_too_large_is_not_sent(value):
     with pytest.raises(WireError, match="too large"):
@@ -175,6 +176,10 @@ ODD = {  # JSON, bytes
     "a key twice": (b'{"d": [["a", 1], ["a", 2]]}', b""),
     "half a pair": (b'{"d": [["a"]]}', b""),
     "a list as key": (b'{"d": [[{"l": []}, 1]]}', b""),
+    "a set of one hash": (
+        json.dumps({"s": [{"c": [-1000003.0 * k, float(k)]} for k in range(2000)]}).encode(), b""),
+    "keys of one hash": (
+        json.dumps({"d": [[{"c": [-1000003.0 * k, float(k)]}, 0] for k in range(2000)]}).encode(), b""),
     "a list in a set": (b'{"s": [{"l": []}]}', b""),
     "a large int": (str(2**63).encode(), b""),
     "a huge int": (b"9" * 5000, b""),

@@ -142,7 +142,11 @@ def in_zip(path: Path, members: tuple[str, ...], prefix: str, shown: str, data: 
                 elif members:
                     yield replace(one, problem="is a zip file in a zip file in a zip file: unpack it first")
                 else:
-                    inner = take(archive, info, LARGEST_ZIP_IN_A_ZIP)
+                    try:
+                        inner = take(archive, info, LARGEST_ZIP_IN_A_ZIP)
+                    except Exception as error:  # costs this entry alone; zlib, lzma and bz2 have errors of their own
+                        yield replace(one, problem=f"cannot be unpacked: {type(error).__name__}")
+                        continue
                     yield from in_zip(path, (info.filename,), one.shown + "/", shown, inner)
     except zipfile.BadZipFile:
         yield replace(whole, problem="is no zip file, or was cut off")

@@ -21,6 +21,7 @@ from genimg_lib.grade.magics import without_magics
 
 LARGEST = 20 * 2**20  # bytes of a notebook
 MOST_NODES = 3_000_000  # of its JSON: what a parser makes of a file can be thirty times the file
+MOST_CELLS = 2_000
 LONGEST = 2_000_000  # characters of source, all cells together
 
 
@@ -138,6 +139,8 @@ def cells_of(data: bytes) -> list[dict]:
     if book.get("nbformat") != 4 or not isinstance(book.get("cells"), list):
         found = str(book.get("nbformat"))[:20]
         raise Unreadable(f"expected a notebook of format 4 with a list of cells, got {found}: save it anew")
+    if len(book["cells"]) > MOST_CELLS:
+        raise Unreadable(f"holds {len(book['cells']):,} cells; {MOST_CELLS:,} are read at most")
     cells = [plain for cell in book["cells"] if (plain := plain_cell(cell))]
     if sum(len(cell["source"]) for cell in cells) > LONGEST:
         raise Unreadable(f"holds more than {LONGEST:,} characters of text and code")

@@ -17,6 +17,7 @@ import torch
 LENGTHS = struct.Struct(">II")
 MAX_JSON, MAX_BYTES = 4 << 20, 32 << 20  # of a frame's two halves
 MAX_DEPTH, MAX_NODES, MAX_DIMS = 32, 100_000, 12
+MAX_HASHED = 1_000  # members of sets and keys of dicts: values of one hash take time by the square
 WHOLE = 2**63  # an int is below this, either way
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -60,7 +61,7 @@ def dumps(value) -> bytes:
 
 class Packer:
     def __init__(self, pieces: list):
-        self.pieces, self.nodes, self.size = pieces, 0, 0
+        self.pieces, self.nodes, self.size, self.hashed = pieces, 0, 0, 0
 
     def pack(self, value, depth: int):
         self.nodes += 1
@@ -81,18 +82,24 @@ class Packer:
         if kind in (torch.Tensor, torch.nn.Parameter):
             return self.tensor(value)
         if issubclass(kind, dict):
-            pairs = list(dict.items(value))
+            pairs = self.few(list(dict.items(value)))
             return {"d": [[self.pack(key, depth + 1), self.pack(item, depth + 1)] for key, item in pairs]}
         for base, tag in ((list, "l"), (tuple, "u"), (set, "s"), (frozenset, "s")):
             if issubclass(kind, base):
                 items = list(base.__iter__(value))
-                items = sorted(items, key=repr) if tag == "s" else items
+                items = sorted(self.few(items), key=repr) if tag == "s" else items
                 return {tag: [self.pack(item, depth + 1) for item in items]}
         for base in (bool, int, float, str):  # an enum's member, say; numpy's float stays numpy's
             if issubclass(kind, base) and kind.__module__ != "numpy":
                 return self.pack(base.__str__(value) if base is str else base(value), depth + 1)
         module = str(kind.__module__)
         return {"?": [str(kind.__name__)[:60], "numpy" if module == "numpy" else "", hasattr(kind, "__next__")]}
+
+    def few(self, items: list) -> list:
+        self.hashed += len(items)
+        if self.hashed > MAX_HASHED:
+            raise WireError(f"too large to send: sets and dicts of more than {MAX_HASHED:,} values")
+        return items
 
     def tensor(self, value):
         """Raw bytes; what has none of its own kind (sparse, quantised, on another device …) goes as a name."""
@@ -134,7 +141,7 @@ def loads(text: bytes, body: bytes):
 
 class Unpacker:
     def __init__(self, body: bytes):
-        self.body, self.at, self.nodes = body, 0, 0
+        self.body, self.at, self.nodes, self.hashed = body, 0, 0, 0
 
     def unpack(self, node, depth: int):
         self.nodes += 1
@@ -151,6 +158,9 @@ class Unpacker:
         ((tag, held),) = node.items()
         if type(held) is not list:
             raise WireError("a tag without its list")
+        self.hashed += len(held) if tag in ("s", "d") else 0
+        if self.hashed > MAX_HASHED:
+            raise WireError("too many members of sets and keys of dicts")
         if tag in ("l", "u", "s"):
             items = [self.unpack(item, depth + 1) for item in held]
             return items if tag == "l" else tuple(items) if tag == "u" else set(items)
