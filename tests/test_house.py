@@ -209,7 +209,7 @@ def test_chapters_do_not_define_the_library_again(path):
     public = {
         name
         for module in MODULES
-        if FLOOR.get(top(module), 0) <= 2
+        if floor(top(module)) < 3
         for name in defined(ast.parse(module.read_text(encoding="utf-8")))
         if not name.startswith("_")
     }
