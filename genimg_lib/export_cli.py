@@ -37,10 +37,9 @@ def gradescope(
 @app.command()
 def classroom(
     folder: Folder,
-    repository: Annotated[str, typer.Option(envvar="GENIMG_REPOSITORY", help="where genimg is installed from")]
-    = export.REPOSITORY,
+    repository: Annotated[str, typer.Option(help="where genimg is installed from; left out, this one")] = "",
     force: Force = False,
-):  # fmt: skip
+):
     """A template repository for GitHub Classroom."""
     files = export.classroom(folder, repository, force)
     out.print(f"{len(files)} files in {folder}; {folder / 'README.md'} says how to use them", highlight=False)

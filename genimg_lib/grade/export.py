@@ -7,6 +7,7 @@ is what Gradescope's run_autograder calls.
 import argparse
 import io
 import json
+import os
 import re
 import sys
 import tomllib
@@ -21,7 +22,8 @@ from genimg_lib.grade import masters, report, store
 
 HERE = Path(__file__).parent / "templates"
 LIBRARY = Path(genimg_lib.__file__).parent
-REPOSITORY = "https://github.com/your_account_here/genimg"  # as in _config.yml; GENIMG_REPOSITORY replaces both
+PLACEHOLDER = "https://github.com/your_account_here/genimg"
+CONFIG = LIBRARY.parent / "_config.yml"
 LEFT_OUT = ("weights", "__pycache__")
 
 
@@ -36,8 +38,12 @@ def nbgrader(folder: Path, force: bool = False) -> list[Path]:
     return put(folder, made, force)
 
 
-def classroom(folder: Path, repository: str = REPOSITORY, force: bool = False) -> list[Path]:
-    """A template repository for GitHub Classroom: the exercises, and a workflow that grades every push."""
+def classroom(folder: Path, repository: str = "", force: bool = False) -> list[Path]:
+    """A template repository for GitHub Classroom: the exercises, and a workflow that grades every push.
+
+    repository: where the workflow installs genimg from; left out, the address in _config.yml.
+    """
+    repository = repository or address()
     workflow = template("classroom/classroom.yml")
     workflow = workflow.replace("@TORCH@", plain(version("torch"))).replace("@REPOSITORY@", repository)
     made = {".github/workflows/classroom.yml": workflow,
@@ -127,8 +133,14 @@ def library_version() -> str:
 
 def installed_from() -> str:
     """What to give pip for this very library."""
-    checkout = (LIBRARY.parent / "pyproject.toml").exists()
-    return "PATH_OF_YOUR_CHECKOUT_OF_GENIMG" if checkout else f"genimg=={library_version()}"
+    return "PATH_OF_YOUR_CHECKOUT_OF_GENIMG" if CONFIG.exists() else f"'genimg @ git+{address()}'"
+
+
+def address() -> str:
+    """The repository's address, from the one place that has it."""
+    text = CONFIG.read_text(encoding="utf-8") if CONFIG.exists() else ""
+    found = re.search(r"^ *repository_url: *(\S+)", text, re.M)
+    return os.environ.get("GENIMG_REPOSITORY") or (found[1] if found else PLACEHOLDER)
 
 
 def known(notebooks) -> None:
