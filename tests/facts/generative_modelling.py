@@ -122,6 +122,11 @@ def q008():
     assert torch.equal(back, picture)
     hwc = torch.arange(24).view(2, 4, 3)
     assert not torch.equal(hwc.reshape(3, 2, 4), hwc.permute(2, 0, 1))
+    planes = torch.arange(9).repeat(3, 9, 1) + 100 * torch.arange(3).view(3, 1, 1)  # each row counts its columns
+    nine = planes.reshape(9, 9, 3)  # a third of the rows for each channel, in each row three small copies
+    assert torch.equal(nine.flatten(1), planes[:, 0].repeat_interleave(3, 0).repeat(1, 3))
+    rows = torch.arange(9).view(9, 1, 1).expand(9, 9, 3).reshape(3, 9, 9)  # the other way: each row is cut in three
+    assert torch.equal(rows[:, :, 0].flatten(), torch.arange(9).repeat_interleave(3))
     costs = [
         torch.nn.functional.binary_cross_entropy_with_logits(torch.tensor(-k), torch.tensor(-1.0)) for k in (1.0, 9.0)
     ]
