@@ -68,7 +68,7 @@ def test_what_is_denied_is_denied(machine):
         ("fcntl", (3, 8, 1), EPERM), ("fcntl", (3, 10, 9), EPERM), ("fcntl", (3, 3), ALLOW),
         ("ioctl", (0, 0x5401), ALLOW), ("ioctl", (0, 0x5412), EPERM),
         ("mmap", (0, 99, 3, 0x22), ALLOW), ("mmap", (0, 99, 3, 0x21), EPERM), ("mmap", (0, 99, 1, 0x01), ALLOW),
-        ("mmap", (0, 99, 3, 0x23), EPERM),
+        ("mmap", (0, 99, 3, 0x23), EPERM), ("mmap", (0, 99, 3, 0x122), EPERM), ("mmap", (0, 99, 3, 0x20022), ALLOW),
         ("prlimit64", (0, 2, 0, 12345), ALLOW), ("prlimit64", (0, 2, 99), EPERM), ("prlimit64", (0, 2, 2**40), EPERM),
         ("prlimit64", (1, 2, 0), EPERM),
     ],

@@ -185,8 +185,10 @@ def program(own_pid: int) -> bytes:
             put(ANSWER, EPERM)
         put(ANSWER, ALLOW)
 
-    def shared_and_anonymous():  # memory that RLIMIT_DATA does not count
+    def shared_and_anonymous():  # memory that RLIMIT_DATA does not count; so is what grows down like a stack
         word(3)
+        put(ANY, 0x100, 0, 1)
+        put(ANSWER, EPERM)
         put(ANY, 0x01, 1, 0)
         put(ANSWER, ALLOW)
         put(ANY, 0x20, 0, 1)
