@@ -63,7 +63,7 @@ RECIPES = {
         Recipe("comic-latent", "comic", 32, LatentFlow,                                 700,  64, 1e-3,
                "a flow on the codes of comic-vae: the fantasies become faces", first="comic-vae", patience=6_000),
         Recipe("comic-code-gan", "comic", 32, CodeGAN,                                2_000,  64, 1e-3,
-               "the GAN's game on the codes of comic-vae: the cleanest faces a GAN makes here", ADAM_CODES,
+               "the GAN's game on the codes of comic-vae: the most varied faces a GAN makes here", ADAM_CODES,
                first="comic-vae"),
         Recipe("comic-diffusion", "comic", 32, partial(diffusion.face_flow, path=diffusion.cosine), 750, 24, 2e-3,
                "diffusion on the pixels of comic faces, along the cosine path", patience=9_000),
