@@ -114,7 +114,7 @@ def check_json(target: str, force: bool) -> None:
             raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first")
         return
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         ours = isinstance(old, dict) and {"version", "submissions"} <= set(old)
     except (OSError, ValueError):
         ours = False

@@ -15,7 +15,7 @@ out, err = Console(), Console(stderr=True)
 
 Id = Annotated[str, typer.Argument(help="a question's id; `genimg progress` lists them")]
 Seed = Annotated[int, typer.Option(help="draws the inputs; 0 is that of the notebook's own check")]
-Timeout = Annotated[float, typer.Option(min=0.1, help="seconds for a cell or a question")]
+Timeout = Annotated[float, typer.Option(min=0.1, max=86_400, help="seconds for a cell or a question")]
 Level = Annotated[str | None, typer.Option(help="bwrap, lockdown or none; the strongest that works if left out")]
 
 

@@ -162,5 +162,14 @@ def test_a_worker_starts_with_nothing_of_the_last_one(box, tmp_path):
     assert scores(row)["gaussian_kl"] == 2.0, row
 
 
+def test_many_cells_that_end_just_in_time_do_not_take_hours(box, tmp_path):
+    book = hostile.notebook(hostile.HONEST)
+    own = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None}
+    book["cells"][1:1] = [{**own, "id": f"own{i}", "source": f"import time\ntime.sleep(0.2)  # {i}"} for i in range(60)]
+    row = graded(box, hostile.write(tmp_path / "02_vae.ipynb", book), 0.3)
+    assert any("took too long" in flag for flag in row["flags"]), row
+    neighbour(box, tmp_path)
+
+
 def test_the_corpus_is_large_enough():
     assert len(ANSWERS) + len(FILES) >= 45 and len({case.values[0].name for case in ANSWERS}) == len(ANSWERS)

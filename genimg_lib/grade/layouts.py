@@ -58,7 +58,7 @@ def find(paths) -> list[Found]:
     paths = [Path(path) for path in paths]
     found = []
     for path in dict.fromkeys(paths):
-        if not path.exists() and not path.is_symlink():
+        if not os.path.lexists(path):
             raise FileNotFoundError(f"there is no {path}; give a notebook, a folder of submissions or a zip file")
         several = "" if len(paths) == 1 else notebook.show(path) + "/"
         if path.is_dir():

@@ -18,11 +18,13 @@ import torch
 
 from genimg_lib.checks import core, tools
 from genimg_lib.checks.verdict import Verdict
+from genimg_lib.grade import masters
 from genimg_lib.grade.links import Gone, Overdue
 from genimg_lib.grade.sandbox import Sandbox
 from genimg_lib.grade.wire import WireError, foreign
 
 LOST = 3  # workers: from then on a submission's time is short, and its cells that answer nothing are left out
+SHARE = 2  # deadlines a question: the time of a whole submission, after which it is short too
 LONGEST = 300  # characters of an answer's own words
 FLAGS = {
     "network": "tried to use the network", "process": "tried to start another program",
@@ -67,7 +69,9 @@ class Session:
     def __init__(self, sandbox: Sandbox, submission, seed: int, timeout: float):
         self.sandbox, self.cells, self.names = sandbox, submission.cells, submission.names
         self.seed, self.timeout = seed, timeout
-        self.worker, self.lost = None, 0
+        master = masters.load().get(submission.notebook)
+        self.handed = len(master.setup) if master else 0  # cells of ours that come first
+        self.worker, self.lost, self.spent = None, 0, 0.0
         self.guilty: dict[int, Failed] = {}  # cells that are not to be run again
         self.raised: dict[int, str] = {}  # what the others raised
         self.flags: set[str] = set()
@@ -109,6 +113,7 @@ class Session:
 
     def ask(self, request: dict, deadline: float) -> dict:
         """A reply of the worker; where none comes, the worker is lost and Failed says why."""
+        begun = time.monotonic()
         try:
             reply = self.worker.ask(request, deadline)
         except Overdue:
@@ -124,7 +129,13 @@ class Session:
             self.drop()
             self.lost += 1
             raise Failed("error", "what came back from your answer could not be read") from None
+        finally:
+            self.spent += time.monotonic() - begun
         return reply
+
+    def spendthrift(self) -> bool:
+        """Whether the whole notebook's time is used up: by many cells, say, that each end just in time."""
+        return self.spent > self.timeout * (LOST + SHARE * len(self.names))
 
     def drop(self, gone: bool = False) -> int:
         """End the worker; its exit status."""
@@ -145,7 +156,7 @@ class Session:
 
     def patience(self) -> float:
         """The seconds that a cell or a question may take."""
-        return self.timeout if self.lost < LOST else min(self.timeout, 1.0)
+        return self.timeout if self.lost < LOST and not self.spendthrift() else min(self.timeout, 1.0)
 
     def run_cell(self, at: int) -> None:
         """Run one cell, in a worker that has run those before it."""
@@ -156,9 +167,13 @@ class Session:
         self.run_in(at)
 
     def run_in(self, at: int) -> None:
+        cell = self.cells[at]
+        if cell.question is None and at >= self.handed and self.spendthrift():
+            self.guilty.setdefault(at, Failed("error", "not run"))
+            note = "the notebook took too long: not all of its own cells were run"
+            self.notes += [] if note in self.notes else [note]
         if at in self.guilty:
             return
-        cell = self.cells[at]
         label = cell.question or f"cell {at + 1}"
         try:
             reply = self.ask({"op": "cell", "source": cell.source, "label": label}, time.monotonic() + self.patience())
