@@ -62,7 +62,7 @@ RECIPES = {
                1_250, 16, 3e-3, "a VAE of comic faces: sharp reconstructions, blurred fantasies", patience=12_000),
         Recipe("comic-latent", "comic", 32, LatentFlow,                                 700,  64, 1e-3,
                "a flow on the codes of comic-vae: the fantasies become faces", first="comic-vae", patience=6_000),
-        Recipe("comic-code-gan", "comic", 32, CodeGAN,                                2_000,  64, 1e-3,
+        Recipe("comic-code-gan", "comic", 32, CodeGAN,                                1_500,  64, 1e-3,
                "the GAN's game on the codes of comic-vae: the most varied faces a GAN makes here", ADAM_CODES,
                first="comic-vae"),
         Recipe("comic-diffusion", "comic", 32, partial(diffusion.face_flow, path=diffusion.cosine), 750, 24, 2e-3,
@@ -74,7 +74,7 @@ RECIPES = {
                patience=6_000),
         Recipe("manga-gan",   "manga", 28, partial(face_gan, 28, 1),                  1_200,  32, 1e-3,
                "the first GAN: small black-and-white faces", ADAM_GAN),
-        Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  1_400,  24, 1e-3,
+        Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  1_300,  24, 1e-3,
                "a GAN of comic faces in colour: the sharpest eyes and mouths", ADAM_GAN, patience=12_000),
     ]
 }  # fmt: skip

@@ -256,6 +256,28 @@ def test_hostile_zip_files(tmp_path, monkeypatch):
     assert "no zip file" in layouts.find([path])[0].read().message
 
 
+def test_a_zip_in_a_zip_holds_so_many_notebooks_and_no_more(tmp_path):
+    inner = packed(tmp_path / "x.zip", [(f"{i}.ipynb", "{}") for i in range(layouts.MOST_OF_ONE + 1)]).read_bytes()
+    path = packed(tmp_path / "class.zip", [("alice/02_vae.ipynb", SOLVED), ("mallory/x.zip", inner)])
+    alice, mallory = (one.read() for one in layouts.find([path]))
+    assert alice.status == "graded" and "101 notebooks" in mallory.message
+
+
+def test_an_unreadable_file_makes_no_assignment_of_the_class():
+    def entry(student, notebook, status):
+        return {"student": student, "path": f"{student}/{notebook}.ipynb", "notebook": notebook, "status": status,
+                "assignment": "", "score": 0.0, "max_score": 17.0}  # fmt: skip
+
+    of = [entry("alice", "02_vae", "graded"), entry("bob", "03_gan", "invalid"), entry("bob", "02_vae", "invalid")]
+    sheet = report.Sheet.of({"submissions": of})
+    assert list(sheet.assignments) == ["02_vae"] and sheet.strays == [of[1]]
+
+
+@pytest.mark.parametrize("sign", "=+-@＝＋－＠")
+def test_a_name_is_no_formula(sign):
+    assert report.cell(f"{sign}1+2").startswith("'")
+
+
 def test_a_zip_entry_that_lies_about_its_size(tmp_path):
     path = packed(tmp_path / "a.zip", [("alice/02_vae.ipynb", bytes(25_000_000))])
     data = bytearray(path.read_bytes())

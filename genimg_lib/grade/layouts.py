@@ -17,6 +17,7 @@ from genimg_lib.grade import masters, notebook
 
 LARGEST_ZIP_IN_A_ZIP = 100 * 2**20
 MOST_ENTRIES = 50_000
+MOST_OF_ONE = 100  # notebooks in a zip in a zip
 MOST_BYTES = 2 * 2**30  # of all notebooks of one zip, unpacked
 DEEPEST = 12
 WRAPPERS = ("submissions", "submitted")
@@ -132,6 +133,8 @@ def in_zip(path: Path, members: tuple[str, ...], prefix: str, shown: str, data: 
             if len(infos) > MOST_ENTRIES:
                 raise ValueError(f"it has {len(infos):,} entries, the limit is {MOST_ENTRIES:,}")
             wanted = [info for info in infos if wanted_entry(info)]
+            if members and len(wanted) > MOST_OF_ONE:  # each is unpacked with the whole of its zip
+                raise ValueError(f"it holds {len(wanted):,} notebooks, the limit of one student is {MOST_OF_ONE}")
             if sum(info.file_size for info in wanted) > MOST_BYTES:
                 raise ValueError(f"its notebooks unpack to more than {MOST_BYTES // 2**30} GiB")
             for info in sorted({info.filename: info for info in wanted}.values(), key=lambda info: info.filename):

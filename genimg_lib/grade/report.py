@@ -51,9 +51,11 @@ class Sheet:
     @classmethod
     def of(cls, result: dict) -> "Sheet":
         sheet = cls()
+        # one student's unreadable file makes no assignment of the whole class
+        handed_in = {e["notebook"] for e in result["submissions"] if e["status"] != "invalid"}
         for entry in sorted(result["submissions"], key=lambda e: (e["student"].casefold(), e["student"], e["path"])):
             mine = sheet.students.setdefault(entry["student"], {})
-            if not entry["notebook"]:
+            if not entry["notebook"] or entry["status"] == "invalid" and entry["notebook"] not in handed_in:
                 sheet.strays.append(entry)
                 continue
             assignment = entry["assignment"] or entry["notebook"]
@@ -146,7 +148,7 @@ def as_csv(result: dict) -> str:
 def cell(text: str) -> str:
     """A name that no spreadsheet takes for a formula."""
     text = line(text)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return f"'{text}" if text[:1] in tuple("=+-@＝＋－＠") else text
 
 
 def as_junit(result: dict) -> str:
