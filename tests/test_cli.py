@@ -8,33 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from genimg_lib import cli, recipes
+from genimg_lib import recipes
 
 
 def png_size(path):
     with Image.open(path) as picture:
         return picture.size
-
-
-@pytest.fixture
-def genimg(tmp_path, monkeypatch, capsys):
-    """Run `genimg WORDS…` in an empty folder; returns (exit status, what it said)."""
-    monkeypatch.chdir(tmp_path)
-    for console in (cli.out, cli.err):
-        monkeypatch.setattr(console, "_width", 200)
-        monkeypatch.setattr(console, "_file", None)
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["genimg", *map(str, words)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as leave:
-            status = leave.code or 0
-        said = capsys.readouterr()
-        return status, said.out + said.err
-
-    return run
 
 
 def test_list_names_every_recipe_and_data_set(genimg):

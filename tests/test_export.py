@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genimg_lib import cli, export_cli, grade
+from genimg_lib import grade
 from genimg_lib.grade import export, masters, report, sandbox
 from tests import hostile
 
@@ -37,25 +37,6 @@ def put(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def genimg(monkeypatch, capsys):
-    for console in (cli.err, export_cli.out):
-        monkeypatch.setattr(console, "_file", None)
-        monkeypatch.setattr(console, "_width", 300)
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["genimg", *map(str, words)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as leave:
-            status = leave.code or 0
-        said = capsys.readouterr()
-        return status, said.out + said.err
-
-    return run
 
 
 @pytest.mark.parametrize("kind, target", [("nbgrader", "new"), ("classroom", "new"), ("gradescope", "new.zip")])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from genimg_lib import cli, grade, grade_cli, learn_cli
+from genimg_lib import grade, grade_cli
 from genimg_lib.grade import layouts, masters, pool, report, sandbox, session, store
 
 ROOT = Path(__file__).parent.parent
@@ -22,27 +22,6 @@ HANDED = (ROOT / "exercises/02_vae.ipynb").read_text(encoding="utf-8")
 SEAMS = (ROOT / "solutions/04_likelihood.ipynb").read_text(encoding="utf-8")
 WRONG = SOLVED.replace("mu + torch.exp(0.5 * logvar) * eps", "mu + logvar.exp() * eps")
 ODD = ["<script>alert(1)<_script>", 'O\'Brien & "Sons"', "new\nline", "Łukasz 佐藤", "=1+1", "-rf", "a b", "a_b", "A b"]
-
-
-@pytest.fixture
-def genimg(tmp_path, monkeypatch, capsys):
-    """Run `genimg WORDS…` in an empty folder; returns (exit status, what it said)."""
-    monkeypatch.chdir(tmp_path)
-    for console in (cli.out, cli.err, learn_cli.out, learn_cli.err):
-        monkeypatch.setattr(console, "_width", 200)
-        monkeypatch.setattr(console, "_file", None)
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["genimg", *map(str, words)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as leave:
-            status = leave.code or 0
-        said = capsys.readouterr()
-        return status, said.out + said.err
-
-    return run
 
 
 class Pretended:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from genimg_lib import cli, learn_cli
 from genimg_lib.checks.core import load_all
 from genimg_lib.grade import masters, progress, watch
 
@@ -17,25 +16,10 @@ FAILED = {"id": "gaussian_kl", "status": "fail", "score": 0.5, "max_score": 2.0}
 
 
 @pytest.fixture
-def genimg(tmp_path, monkeypatch, capsys):
+def genimg(genimg, tmp_path):
     """Run `genimg WORDS…` beside a fresh exercises/; returns (exit status, what it said)."""
-    monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "exercises", tmp_path / "exercises", ignore=shutil.ignore_patterns("progress.txt"))
-    for console in (cli.out, cli.err, learn_cli.out, learn_cli.err):
-        monkeypatch.setattr(console, "_width", 200)
-        monkeypatch.setattr(console, "_file", None)
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["genimg", *map(str, words)])
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as leave:
-            status = leave.code or 0
-        said = capsys.readouterr()
-        return status, said.out + said.err
-
-    return run
+    return genimg
 
 
 def solve(path, id, source):
