@@ -17,8 +17,10 @@ from genimg_lib import _drawn, data, diffusion, metrics, rules
 from genimg_lib.gan import face_gan
 from genimg_lib.latent import CodeGAN, LatentFlow
 from genimg_lib.model import GenerativeModel
+from genimg_lib.pixel import TokenWriter
 from genimg_lib.train import atomic, train
 from genimg_lib.vae import ConvVAE
+from genimg_lib.vq import FSQ, TokenAutoencoder
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -72,6 +74,11 @@ RECIPES = {
         Recipe("comic-latent-cond", "comic", 32, lambda first: LatentFlow(first, sizes=comic_sizes(), guidance=1.5),
                700, 128, 1e-3, "comic-latent that takes wishes: hair, skin, glasses and seven more", first="comic-vae",
                patience=6_000),
+        Recipe("comic-fsq",   "comic", 32, lambda: TokenAutoencoder(FSQ((8, 6, 5))),    400,  16, 3e-3,
+               "comic faces as 64 tokens of an alphabet of 240, and back", patience=4_500),
+        Recipe("comic-tokens", "comic", 32, TokenWriter,                                 350, 16, 2e-3,
+               "a transformer that writes the tokens of comic-fsq, one after the other", first="comic-fsq",
+               patience=4_500),
         Recipe("manga-gan",   "manga", 28, partial(face_gan, 28, 1),                  1_200,  32, 1e-3,
                "the first GAN: small black-and-white faces", ADAM_GAN),
         Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  1_300,  24, 1e-3,
