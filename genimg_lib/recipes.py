@@ -60,6 +60,8 @@ RECIPES = {
                "faces drawn by rules from random parameters: nothing is learned"),
         Recipe("digits-vae",  "digits", 28, partial(ConvVAE, (1, 28, 28), z=16, beta=1.0, widths=(32, 64)),
                1_500, 64, 2e-3, "a VAE of handwritten digits with 16 latents"),
+        Recipe("digits-map",  "digits", 28, partial(ConvVAE, (1, 28, 28), z=2, beta=20.0, widths=(32, 64)),
+               500, 64, 3e-3, "a VAE of handwritten digits with two latents: a map of all ten", patience=5_000),
         Recipe("comic-vae",   "comic", 32, partial(ConvVAE, (3, 32, 32), z=64, beta=0.25, widths=(96, 192), patch=4),
                1_250, 16, 3e-3, "a VAE of comic faces: sharp reconstructions, blurred fantasies", patience=12_000),
         Recipe("comic-latent", "comic", 32, LatentFlow,                                 700,  64, 1e-3,
@@ -80,7 +82,7 @@ RECIPES = {
                "a transformer that writes the tokens of comic-fsq, one after the other", first="comic-fsq",
                patience=4_500),
         Recipe("manga-gan",   "manga", 28, partial(face_gan, 28, 1),                  1_200,  32, 1e-3,
-               "the first GAN: small black-and-white faces", ADAM_GAN),
+               "the first GAN: small black-and-white faces", ADAM_GAN, patience=12_000),
         Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  1_300,  24, 1e-3,
                "a GAN of comic faces in colour: the sharpest eyes and mouths", ADAM_GAN, patience=12_000),
     ]
