@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import load_file, save
 
 from genimg_lib import _drawn, data, diffusion, metrics, rules
+from genimg_lib.flow import picture_flow
 from genimg_lib.gan import face_gan
-from genimg_lib.latent import CodeGAN, LatentFlow
+from genimg_lib.latent import CodeCoupling, CodeGAN, LatentFlow
 from genimg_lib.model import GenerativeModel
 from genimg_lib.pixel import TokenWriter
 from genimg_lib.train import atomic, train
@@ -62,6 +63,9 @@ RECIPES = {
                1_500, 64, 2e-3, "a VAE of handwritten digits with 16 latents"),
         Recipe("digits-map",  "digits", 28, partial(ConvVAE, (1, 28, 28), z=2, beta=20.0, widths=(32, 64)),
                500, 64, 3e-3, "a VAE of handwritten digits with two latents: a map of all ten", patience=5_000),
+        Recipe("digits-coupling", "digits", 16, partial(picture_flow, (1, 16, 16), depths=(4, 6), width=48),
+               600, 32, 2e-3, "a normalizing flow of small handwritten digits: the exact likelihood of a picture",
+               patience=2_000),
         Recipe("comic-vae",   "comic", 32, partial(ConvVAE, (3, 32, 32), z=64, beta=0.25, widths=(96, 192), patch=4),
                1_250, 16, 3e-3, "a VAE of comic faces: sharp reconstructions, blurred fantasies", patience=12_000),
         Recipe("comic-latent", "comic", 32, LatentFlow,                                 700,  64, 1e-3,
@@ -69,6 +73,9 @@ RECIPES = {
         Recipe("comic-code-gan", "comic", 32, CodeGAN,                                1_500,  64, 1e-3,
                "the GAN's game on the codes of comic-vae: the most varied faces a GAN makes here", ADAM_CODES,
                first="comic-vae"),
+        Recipe("comic-coupling", "comic", 32, CodeCoupling,                              600,  64, 1e-3,
+               "a normalizing flow on the codes of comic-vae: one pass, and an exact likelihood of codes",
+               {"ema_decay": 0.998}, first="comic-vae", patience=3_000),
         Recipe("comic-diffusion", "comic", 32, partial(diffusion.face_flow, path=diffusion.cosine), 750, 24, 2e-3,
                "diffusion on the pixels of comic faces, along the cosine path", patience=9_000),
         Recipe("comic-flow",  "comic", 32, lambda: diffusion.face_flow(sizes=comic_sizes()), 750, 24, 2e-3,
