@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from genimg_lib.model import GenerativeModel, Losses
+from genimg_lib.nets import Attributes
 
 
 def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
@@ -36,33 +37,66 @@ def logistic_critic(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
+def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """E D(G(z)) − E D(x): over all 1-Lipschitz D its minimum is −W₁   (Arjovsky et al. 2017, eq. 2).
+
+    The bound on the slope comes from elsewhere: `penalties`. The generator's loss is that of the hinge, −E D(G(z)).
+    """
+    return fake.mean() - real.mean()
+
+
+def paired_critic(real: Tensor, fake: Tensor) -> Tensor:
+    """E softplus(D(G(z)) − D(x)): a real picture has to look more real than a fake   (Huang et al. 2024, sec. 2)."""
+    return F.softplus(fake - real).mean()
+
+
 class GAN(GenerativeModel):
     """Two players: `critic` sees pictures and gives logits, `generator` turns latents z: (B, D) into pictures.
 
-    critic_loss(real, fake) and generator_loss(fake) are functions of the critic's logits.
+    critic_loss(real, fake) and generator_loss(fake) are functions of the critic's logits. penalties: pairs of a weight
+    and a function of (critic, real, fake), added to the critic's loss (`genimg_lib.penalties`).
     """
 
-    def __init__(self, generator, critic, shape, z: int = 64, critic_loss=hinge_critic, generator_loss=hinge_generator):
+    def __init__(
+        self, generator, critic, shape, z: int = 64, critic_loss=hinge_critic, generator_loss=hinge_generator,
+        penalties=(),
+    ):  # fmt: skip
         super().__init__()
         self.generator, self.critic, self.shape, self.z = generator, critic, shape, z
-        self.critic_loss, self.generator_loss = critic_loss, generator_loss
+        self.critic_loss, self.generator_loss, self.penalties = critic_loss, generator_loss, tuple(penalties)
 
     def turns(self):
         return {"critic": (self.critic, self.loss_of_critic), "generator": (self.generator, self.loss_of_generator)}
 
     def loss_of_critic(self, x: Tensor, y=None) -> Losses:
         """The critic's turn. The fakes are kept with their graph: one pass of the generator serves both turns."""
-        self.fake = self.generator(torch.randn(len(x), self.z, device=x.device))
-        real, fake = self.critic(x), self.critic(self.fake.detach())
-        return {"loss": self.critic_loss(real, fake), "real": real.mean(), "fake": fake.mean()}
+        self.fake = self.make(torch.randn(len(x), self.z, device=x.device), y)
+        real, fake = self.judge(x, y), self.judge(self.fake.detach(), y)
+        terms = {"loss": self.critic_loss(real, fake), "real": real.mean(), "fake": fake.mean()}
+        for weight, penalty in self.penalties:
+            terms[penalty.__name__] = penalty(lambda x: self.judge(x, y), x, self.fake.detach().float())
+            terms["loss"] = terms["loss"] + weight * terms[penalty.__name__]
+        return terms
 
     def loss_of_generator(self, x: Tensor, y=None) -> Losses:
         """The generator's turn, against the critic as it stands: in eval mode its spectral norms hold still."""
         self.critic.eval().requires_grad_(False)  # nor does its share of the backward pass have to be computed
-        loss = self.generator_loss(self.critic(self.fake))
+        loss = self.score_of_generator(x, y)
         self.critic.requires_grad_(True)
         del self.fake
         return {"loss": loss}
+
+    def score_of_generator(self, x: Tensor, y) -> Tensor:
+        """What the generator minimises, from the fakes of the critic's turn and the pictures x they compete with."""
+        return self.generator_loss(self.judge(self.fake, y))
+
+    def make(self, z: Tensor, y=None) -> Tensor:
+        """The generator's pictures of latents z: (B, D)."""
+        return self.generator(z)
+
+    def judge(self, x: Tensor, y=None) -> Tensor:
+        """The critic's logits of pictures x: (B, C, H, W)."""
+        return self.critic(x)
 
     def loss(self, x: Tensor, y=None) -> Losses:
         """The value of the game for a batch: the critic's loss (each player's own is in `turns`)."""
@@ -79,6 +113,60 @@ class GAN(GenerativeModel):
     def decode(self, z: Tensor) -> Tensor:
         """Pictures of given latents z: (B, D), in chunks so that thousands fit in memory."""
         return torch.cat([self.generator(part) for part in z.split(250)])
+
+
+class PairedGAN(GAN):
+    """The game on pairs, the relativistic one: the generator wants its fakes to look more real than real pictures do.
+
+    Its loss is the critic's with the roles exchanged   (Jolicoeur-Martineau 2019; Huang et al. 2024, sec. 2).
+    """
+
+    def score_of_generator(self, x: Tensor, y) -> Tensor:
+        return self.critic_loss(self.judge(self.fake, y), self.judge(x, y))
+
+
+class ConditionalGAN(GAN):
+    """The game with wishes y: (B, A): generator(z, y) draws what is asked for, critic(x, y) judges picture and wish
+    together, is it real *and* does it fit   (Mirza & Osindero 2014, eq. 2).
+
+    Some of the wishes are forgotten in training, −1 for anything, for both players alike.
+    """
+
+    def loss_of_critic(self, x: Tensor, y=None) -> Losses:
+        """The critic's turn: each fake goes with the wish it was made for, and meets a picture with this wish."""
+        self.wish = None if y is None else Attributes.drop(y)
+        return super().loss_of_critic(x, self.wish)
+
+    def score_of_generator(self, x: Tensor, y) -> Tensor:
+        return super().score_of_generator(x, self.wish)
+
+    def make(self, z: Tensor, y=None) -> Tensor:
+        return self.generator(z, y)
+
+    def judge(self, x: Tensor, y=None) -> Tensor:
+        return self.critic(x, y)
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """n pictures (n, C, H, W) of the wishes y: (n, A), −1 for anything; or of anything at all."""
+        self.eval()
+        return self.make(torch.randn(n, self.z, device=self.device), y)
+
+
+class Projection(nn.Module):
+    """ψ(h) + v_y · h: features h (B, F) and wishes y (B, A) → logits (B, 1)   (Miyato & Koyama 2018, eq. 4).
+
+    ψ is linear here. v_y sums a vector for each attribute: right where, given the picture, the attributes' log ratios
+    add up.
+    """
+
+    def __init__(self, features: int, sizes):
+        super().__init__()
+        self.plain, self.wish = spectral_norm(nn.Linear(features, 1)), Attributes(sizes, features)
+        nn.init.normal_(self.wish.table.weight, std=0.1)  # at first the picture alone is judged
+
+    def forward(self, h: Tensor, y: Tensor | None) -> Tensor:
+        return self.plain(h) + (h * self.wish(y, len(h))).sum(dim=1, keepdim=True)
 
 
 class ConditionalNorm(nn.Module):

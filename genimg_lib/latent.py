@@ -7,7 +7,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from genimg_lib import diffusion
 from genimg_lib.flow import vector_flow
-from genimg_lib.gan import GAN
+from genimg_lib.gan import GAN, ConditionalGAN, Projection
 from genimg_lib.model import GenerativeModel, Losses
 from genimg_lib.nets import Attributes, TimedMLP, mlp
 from genimg_lib.vae import reparameterize
@@ -157,12 +157,26 @@ class CodeGAN(SecondStage):
 
     def loss(self, codes: Tensor, y=None) -> Losses:
         """The critic's turn on codes (B, 2z) from `prepare`."""
-        return self.game.loss_of_critic(self.draw(codes))
+        return self.game.loss_of_critic(self.draw(codes), y)
 
     @torch.no_grad()
-    def code(self, eps: Tensor) -> Tensor:
+    def code(self, eps: Tensor, y: Tensor | None = None) -> Tensor:
         """The generator's code for the noise eps; both (B, z)."""
-        return self.game.generator(eps) * self.std + self.mean
+        return self.game.make(eps, y) * self.std + self.mean
+
+
+class ConditionalCodeGAN(CodeGAN):
+    """The game on codes with wishes y: (B, A); sizes: how many values each attribute has."""
+
+    def __init__(self, first: GenerativeModel, sizes, width: int = 256):
+        super(CodeGAN, self).__init__(first)
+        generator = ConditionalCodeGenerator(self.z, width, sizes)
+        self.game = ConditionalGAN(generator, ConditionalCodeCritic(self.z, width, sizes), (self.z,), self.z)
+
+    @torch.no_grad()
+    def sample(self, n: int, y: Tensor | None = None) -> Tensor:
+        """n pictures of the wishes y: (n, A), −1 for anything; or of anything at all."""
+        return self.decode(self.code(torch.randn(n, self.z, device=self.device), y))
 
 
 class CodeGenerator(nn.Module):
@@ -191,8 +205,35 @@ class CodeCritic(nn.Module):
         sizes = ((z, width), (width, width), (width + 1, width), (width, 1))
         self.layers = nn.ModuleList(spectral_norm(nn.Linear(m, n)) for m, n in sizes)
 
-    def forward(self, w: Tensor) -> Tensor:
-        first, second, third, last = self.layers
+    def features(self, w: Tensor) -> Tensor:
+        """What the last layer judges by: codes (B, z) → (B, width)."""
+        first, second, third, _ = self.layers
         h = F.leaky_relu(second(F.leaky_relu(first(w), 0.2)), 0.2)
         spread = (h.var(0, unbiased=False) + 1e-8).sqrt().mean().expand(len(h), 1)
-        return last(F.leaky_relu(third(torch.cat([h, spread], dim=1)), 0.2))
+        return F.leaky_relu(third(torch.cat([h, spread], dim=1)), 0.2)
+
+    def forward(self, w: Tensor) -> Tensor:
+        return self.layers[-1](self.features(w))
+
+
+class ConditionalCodeGenerator(CodeGenerator):
+    """Noise (B, z) and wishes y (B, A) → standardised codes (B, z): the wish enters beside the noise."""
+
+    def __init__(self, z: int, width: int, sizes, condition: int = 128):
+        super().__init__(z, width)
+        self.wish, self.enter = Attributes(sizes, condition), nn.Linear(z + condition, width)
+
+    def forward(self, eps: Tensor, y: Tensor | None) -> Tensor:
+        wish = self.wish(y, len(eps)) / len(self.wish.sizes) ** 0.5  # of the noise's size, however many are summed
+        return super().forward(torch.cat([eps, wish], dim=1))
+
+
+class ConditionalCodeCritic(CodeCritic):
+    """Codes (B, z) and wishes y (B, A) → logits (B, 1), by projection."""
+
+    def __init__(self, z: int, width: int, sizes):
+        super().__init__(z, width)
+        self.layers[-1] = Projection(width, sizes)
+
+    def forward(self, w: Tensor, y: Tensor | None) -> Tensor:
+        return self.layers[-1](self.features(w), y)
