@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 from genimg_lib import _drawn, data, diffusion, metrics, rules
 from genimg_lib.flow import picture_flow
 from genimg_lib.gan import face_gan
-from genimg_lib.latent import CodeCoupling, CodeGAN, LatentFlow
+from genimg_lib.latent import CodeCoupling, CodeGAN, ConditionalCodeGAN, LatentFlow
 from genimg_lib.model import GenerativeModel
 from genimg_lib.pixel import TokenWriter
 from genimg_lib.train import atomic, train
@@ -76,6 +76,9 @@ RECIPES = {
         Recipe("comic-coupling", "comic", 32, CodeCoupling,                              600,  64, 1e-3,
                "a normalizing flow on the codes of comic-vae: one pass, and an exact likelihood of codes",
                {"ema_decay": 0.998}, first="comic-vae", patience=3_000),
+        Recipe("comic-gan-cond", "comic", 32, lambda first: ConditionalCodeGAN(first, comic_sizes()), 600, 64, 1e-3,
+               "comic-code-gan that takes wishes: its critic judges the picture and the wish together", ADAM_CODES,
+               first="comic-vae", patience=4_000),
         Recipe("comic-diffusion", "comic", 32, partial(diffusion.face_flow, path=diffusion.cosine), 750, 24, 2e-3,
                "diffusion on the pixels of comic faces, along the cosine path", patience=9_000),
         Recipe("comic-flow",  "comic", 32, lambda: diffusion.face_flow(sizes=comic_sizes()), 750, 24, 2e-3,
