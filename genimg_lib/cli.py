@@ -1,18 +1,27 @@
 """The command `genimg`: list, train, sample, score, data. Exit status 0 done, 1 it failed, 2 the call was wrong."""
 
-import json
-from pathlib import Path
-from typing import Annotated
+import gc
+import sys
 
-import torch
-import typer
-from PIL import Image
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from genimg_lib.grade import server
 
-from genimg_lib import data as datasets
-from genimg_lib import export_cli, grade_cli, interview, learn_cli, plot, recipes
+server.ahead(sys.argv[1:])  # the sandbox takes seconds to start; what follows is imported meanwhile
+gc.disable()  # what imports make is there to stay
+
+import json  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Annotated  # noqa: E402
+
+import typer  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.markup import escape  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from genimg_lib import draw_cli, export_cli, grade_cli, interview, learn_cli  # noqa: E402
+from genimg_lib._later import later  # noqa: E402
+
+datasets, plot, recipes = map(later, ("genimg_lib.data", "genimg_lib.plot", "genimg_lib.recipes"))
+gc.enable()
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 out, err = Console(), Console(stderr=True)
@@ -91,6 +100,9 @@ def sample(
     force: Force = False,
 ):
     """Draw N pictures by a trained recipe on one sheet."""
+    import torch
+    from PIL import Image
+
     recipe = recipes.get(name)
     check_free(out_, force)
     if out_.suffix.lower() not in Image.registered_extensions():
@@ -130,6 +142,8 @@ def data(
     force: Force = False,
 ):
     """Write a data set as PNG files, with a table of its attributes."""
+    from PIL import Image
+
     if out_.exists() and (not out_.is_dir() or any(out_.iterdir())) and not force:
         fail(f"{out_} exists and is not an empty folder; choose another or add --force")
     ds = datasets.load(name, size, n)
@@ -149,10 +163,11 @@ def data(
 @app.command()
 def weights(names: Annotated[list[str] | None, typer.Argument(help="recipes; all that ship if left out")] = None):
     """Train recipes with patience and store their weights and scores in the package (for those who keep the course)."""
-    for name in names or [r.name for r in recipes.RECIPES.values() if r.patience]:
-        out.print(f"{recipes.ship(recipes.get(name).name, RUNS)}")
+    for name in names or [*(r.name for r in recipes.RECIPES.values() if r.patience), "words"]:
+        out.print(f"{draw_cli.ship() if name == 'words' else recipes.ship(recipes.get(name).name, RUNS)}")
 
 
+app.command()(draw_cli.draw)
 app.command()(grade_cli.grade)
 app.add_typer(export_cli.app, name="export")
 learn_cli.add(app)

@@ -53,12 +53,12 @@ def graded(monkeypatch):
     """Grading without running anything; the paths that were graded, in a list."""
     seen = []
 
-    def grade_submission(sandbox, submission, seed, timeout):
+    def collect(sandbox, submission, seed, timeout):
         seen.append(submission.path)
-        return pretend(submission, seed)
+        return lambda: pretend(submission, seed)
 
     monkeypatch.setattr(sandbox, "open_sandbox", lambda level=None: Pretended())
-    monkeypatch.setattr(session, "grade_submission", grade_submission)
+    monkeypatch.setattr(session, "collect", collect)
     monkeypatch.setattr(pool, "THREADS", 99)  # another process would know nothing of this
     return seen
 
@@ -387,18 +387,18 @@ def ten(tmp_path):
 
 
 def test_an_interrupted_grading_goes_on_where_it_stopped(genimg, graded, ten, tmp_path, monkeypatch):
-    real = session.grade_submission
+    real = session.collect
 
     def impatient(box, submission, seed, timeout):
         if len(graded) == 4:
             raise KeyboardInterrupt
         return real(box, submission, seed, timeout)
 
-    monkeypatch.setattr(session, "grade_submission", impatient)
+    monkeypatch.setattr(session, "collect", impatient)
     status, said = genimg("grade", ten, "--out", "out", "--jobs", 1)
     assert status == 1 and "stopped after 4 of 10" in said and "--resume" in said and "Traceback" not in said
     assert len(json.loads((tmp_path / "out/report.json").read_text())["submissions"]) == 4
-    monkeypatch.setattr(session, "grade_submission", real)
+    monkeypatch.setattr(session, "collect", real)
     with open(tmp_path / "out" / store.KEPT, "a") as file:
         file.write('["cut off')
     graded.clear()
@@ -487,7 +487,7 @@ def test_a_folder_without_rights(genimg, graded, ten, tmp_path):
 
 
 def test_a_sandbox_that_breaks_costs_nobody_points(genimg, graded, ten, monkeypatch):
-    real, broken = session.grade_submission, []
+    real, broken = session.collect, []
 
     def fragile(box, submission, seed, timeout):
         if submission.path == "s2/02_vae.ipynb" and not broken:
@@ -495,9 +495,9 @@ def test_a_sandbox_that_breaks_costs_nobody_points(genimg, graded, ten, monkeypa
             raise OSError("cannot fork")
         return real(box, submission, seed, timeout)
 
-    monkeypatch.setattr(session, "grade_submission", fragile)
+    monkeypatch.setattr(session, "collect", fragile)
     assert genimg("grade", ten)[0] == 0
-    monkeypatch.setattr(session, "grade_submission", lambda *_: (_ for _ in ()).throw(OSError("cannot fork")))
+    monkeypatch.setattr(session, "collect", lambda *_: (_ for _ in ()).throw(OSError("cannot fork")))
     status, said = genimg("grade", ten, "--out", "out")
     assert status == 2 and "grade it again" in said
     assert not store.Kept(Path("out"), 0, 10.0).load(), "what failed here is graded again by --resume"

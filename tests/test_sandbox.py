@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genimg_lib.checks import core
-from genimg_lib.grade import lockdown, notebook, sandbox, session
+from genimg_lib.grade import lockdown, notebook, sandbox, server, session
 from genimg_lib.grade.links import Gone, Overdue
 from tests import hostile
 
@@ -102,17 +102,17 @@ def test_what_is_hidden_is_not_among_the_readable(tmp_path, monkeypatch):
     for name in ("torch/a.py", "numpy/b.py", "genimg_lib/checks/c.py", "deep/er/secret/d.py", "deep/er/open/e.py"):
         hostile.write(site / name, b"")
     (site / "link").symlink_to(site / "genimg_lib")
-    monkeypatch.setattr(sandbox, "packages", lambda: [str(site)])
-    monkeypatch.setattr(sandbox, "SYSTEM", ())
-    trees, listed = sandbox.readable({site / "genimg_lib", site / "deep" / "er" / "secret", tmp_path})
+    monkeypatch.setattr(server, "packages", lambda: [str(site)])
+    monkeypatch.setattr(server, "SYSTEM", ())
+    trees, listed = server.readable({site / "genimg_lib", site / "deep" / "er" / "secret", tmp_path})
     ours = sorted(str(tree.relative_to(site)) for tree in trees if tree.is_relative_to(site))
     assert ours == ["deep/er/open", "numpy", "torch"]
     assert sorted(listed) == [site, site / "deep", site / "deep" / "er"]
 
 
 def test_the_checkout_and_the_users_folder_are_not_readable():
-    trees, _ = sandbox.readable(sandbox.private())
-    for place in (sandbox.LIBRARY, hostile.ROOT / "solutions", hostile.ROOT / "tests", Path.home(), Path("/etc")):
+    trees, _ = server.readable(server.private())
+    for place in (server.LIBRARY, hostile.ROOT / "solutions", hostile.ROOT / "tests", Path.home(), Path("/etc")):
         assert not [tree for tree in trees if place == tree or tree in place.parents], place
 
 
@@ -152,9 +152,9 @@ def test_a_fall_back_says_why(monkeypatch):
 
 @only_linux
 def test_a_level_that_can_be_broken_does_not_count(monkeypatch, box):
-    monkeypatch.setattr(sandbox, "private", set)
-    usual = sandbox.packages()
-    monkeypatch.setattr(sandbox, "packages", lambda: [*usual, str(sandbox.LIBRARY)])
+    monkeypatch.setattr(server, "private", set)
+    usual = server.packages()
+    monkeypatch.setattr(server, "packages", lambda: [*usual, str(server.LIBRARY)])
     with pytest.raises(ValueError, match="the library's files can be read"):
         sandbox.open_sandbox(box.level)
 

@@ -112,10 +112,11 @@ def both(*outcomes: Outcome) -> Outcome:
     return next((outcome for outcome in outcomes if not outcome.passed), Outcome(True))
 
 
-def explained(outcome: Outcome, got, mistakes: dict) -> Outcome:
+def explained(outcome: Outcome, got, mistakes) -> Outcome:
     """A failed comparison, with the known mistake that gives exactly this value, where there is one.
 
-    mistakes: {a clause that names the mistake: the value it leads to}.
+    mistakes: {a clause that names the mistake: the value it leads to}, or a function that gives it: most answers
+    are right, and then nobody needs those values.
     """
     if outcome.passed or not isinstance(got, torch.Tensor | float | int) or "keep the dtype" in outcome.message:
         return outcome
@@ -123,7 +124,7 @@ def explained(outcome: Outcome, got, mistakes: dict) -> Outcome:
     if got.is_complex():
         return outcome
     got = got.to(torch.float64)
-    for clause, value in mistakes.items():
+    for clause, value in (mistakes() if callable(mistakes) else mistakes).items():
         value = torch.as_tensor(value).detach().to(torch.float64)
         if value.shape == got.shape and torch.allclose(got, value, rtol=1e-3, atol=1e-5, equal_nan=True):
             return replace(outcome, message=f"{outcome.message}: {clause}")

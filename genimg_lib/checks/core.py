@@ -27,6 +27,7 @@ NOTEBOOKS = {
     "08_debug_vae": "debug_vae", "09_debug_gan": "debug_gan",
 }  # fmt: skip
 QUESTIONS: dict[str, "Question"] = {}
+DTYPES = (torch.float32, torch.float64)  # every answer is judged in both
 
 
 class Draw:
@@ -183,7 +184,7 @@ def judge(question: Question, answer, seed: int = 0, run=run_here) -> Verdict:
         message = f"expected a function or a class, got {kind}: pass its name, without brackets"
         return Verdict.of(question, "error", [failed(rule, "not judged") for rule in question.rules], message)
     passed, raised = {}, []
-    for dtype in (torch.float32, torch.float64):
+    for dtype in DTYPES:
         given = question.inputs(seed, dtype)
         replies = run(question, answer, given)
         errors = [reply for reply in replies.values() if "got" not in reply]

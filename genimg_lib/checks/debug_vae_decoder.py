@@ -210,7 +210,7 @@ class MissingKL:
     def pixels(self, got, given):
         want, mine = self.want(given["at the prior"]), got["at the prior"]["loss"]
         case = given["at the prior"]
-        return explained(close(mine, want), mine, {
+        return explained(close(mine, want), mine, lambda: {
             "a mean over the pixels: take their sum": want / 48,
             "a mean over the channels: they are pixels too, take the sum": want / 2,
             "a sum over the batch: take the mean": want * 5,
@@ -228,7 +228,7 @@ class MissingKL:
         mine = (far - plain).to(given["far"]["x"].dtype)
         same = close(mine, want.to(given["far"]["x"]), rtol=1e-3)
         says = "with other mu and logvar the loss changes by another amount: " + same.message
-        return explained(holds(same.passed, says), mine, {
+        return explained(holds(same.passed, says), mine, lambda: {
             "there is no KL": 0 * want,
             "the KL has the wrong sign": -want,
             "a mean over the latents: take their sum": want / 3,

@@ -111,7 +111,7 @@ class QSample:
         case, mine = given["images"], got["images"]["xt"]
         x0, eps, ab = case["x0"], case["eps"], rows(case["alpha_bar"][case["t"]], case["x0"])
         first = case["alpha_bar"][case["t"][0]]
-        return explained(close(mine, self.want(**case)), mine, {
+        return explained(close(mine, self.want(**case)), mine, lambda: {
             "the roots are missing": ab * x0 + (1 - ab) * eps,
             "1 - sqrt(alpha_bar) is not sqrt(1 - alpha_bar)": ab.sqrt() * x0 + (1 - ab.sqrt()) * eps,
             "signal and noise are swapped": (1 - ab).sqrt() * x0 + ab.sqrt() * eps,
@@ -130,7 +130,7 @@ class QSample:
         name = "as wide as the batch"
         case, mine = given[name], got[name]["xt"]
         ab = case["alpha_bar"][case["t"]]  # (B,), lined up with the width
-        return explained(close(mine, self.want(**case)), mine, {
+        return explained(close(mine, self.want(**case)), mine, lambda: {
             "every column has a t of its own": ab.sqrt() * case["x0"] + (1 - ab).sqrt() * case["eps"],
         })  # fmt: skip
 

@@ -49,7 +49,7 @@ class CfgPredict:
           "(1 + w) cond - w uncond is another convention")  # fmt: skip
     def plain(self, got, given):
         case, mine = given["plain"], got["plain"]["out"]
-        return explained(close(mine, self.want(**case)), mine, {
+        return explained(close(mine, self.want(**case)), mine, lambda: {
             "this is (1 + w) cond - w uncond, the paper's own w": self.want(**case | {"w": 2.0}),
             "this is the unconditional one: are the halves swapped?": self.want(**case | {"w": 0.0}),
         })  # fmt: skip
@@ -107,7 +107,7 @@ class RfPair:
     def between(self, got, given):
         case, mine = given["images"], got["images"]["xt"]
         t = case["t"].reshape(-1, 1, 1, 1)
-        return explained(close(mine, self.path(**case)), mine, {
+        return explained(close(mine, self.path(**case)), mine, lambda: {
             "time is turned round": t * case["x0"] + (1 - t) * case["x1"],
             "roots belong to diffusion, not here": (1 - t).sqrt() * case["x0"] + t.sqrt() * case["x1"],
         })  # fmt: skip
@@ -118,7 +118,7 @@ class RfPair:
         want = given["images"]["x1"] - given["images"]["x0"]
         mine, case = got["images"]["target"], given["images"]
         return both(holds(count == 2, f"expected two results (x_t, target), got {count}"),
-                    explained(close(mine, want), mine, {
+                    explained(close(mine, want), mine, lambda: {
                         "it points from data to noise": -want,
                         "this is what is left of the way": case["x1"] - self.path(**case),
                         "this is the picture": case["x1"],
@@ -168,7 +168,7 @@ class EulerSample:
         case, mine = given["images"], got["images"]["out"]
         n, wrong = case["n"], lambda times, h: self.walk(**case, times=times, h=h)
         left = [i / n for i in range(n)]
-        first = explained(close(mine, self.walk(**case)), mine, {
+        first = explained(close(mine, self.walk(**case)), mine, lambda: {
             "v was asked at the right ends": wrong([t + 1 / n for t in left], 1 / n),
             "v was asked at the middles": wrong([t + 0.5 / n for t in left], 1 / n),
             "linspace(0, 1, n) ends at 1": wrong([i / (n - 1) for i in range(n)], 1 / n),

@@ -50,7 +50,7 @@ class DdpmStep:
         xt, eps, beta = case["xt"], case["eps"], case["betas"][case["t"]]
         ab = (1 - case["betas"]).cumprod(0)[case["t"]]
         inner = xt - beta / (1 - ab).sqrt() * eps
-        return explained(close(mine, self.step(**case)[0], rtol=1e-3, atol=1e-5), mine, {
+        return explained(close(mine, self.step(**case)[0], rtol=1e-3, atol=1e-5), mine, lambda: {
             "alpha_bar_t divides it all, where alpha_t belongs": inner / ab.sqrt(),
             "the division by sqrt(alpha_t) is missing": inner,
             "eps is scaled by the root of beta_t": (xt - (beta / (1 - ab)).sqrt() * eps) / (1 - beta).sqrt(),
@@ -65,7 +65,7 @@ class DdpmStep:
         second = close(got["second"]["x"], sum(self.step(**given["second"])), rtol=1e-3, atol=1e-5)
         case, noise = given["middle"], loud - quiet
         beta, z = case["betas"][case["t"]].double(), case["z"].double()
-        return both(explained(close(noise, want, rtol=1e-3, atol=1e-5), noise, {
+        return both(explained(close(noise, want, rtol=1e-3, atol=1e-5), noise, lambda: {
             "this is beta_t's root: the other variance": beta.sqrt() * z,
             "beta_t itself is no deviation": beta * z,
             "the variance is not rooted": (want / z) ** 2 * z,
@@ -79,7 +79,7 @@ class DdpmStep:
         mine, want = got["last"]["x"], self.step(**given["last"])[0]
         beta, z = given["last"]["betas"][0], given["last"]["z"]
         ab = (1 - given["last"]["betas"]).cumprod(0)
-        return explained(close(mine, want, rtol=1e-3, atol=1e-5), mine, {
+        return explained(close(mine, want, rtol=1e-3, atol=1e-5), mine, lambda: {
             "noise of variance beta_0 was added": want + beta.sqrt() * z,
             "index -1 was read, and its noise added": want + (beta * (1 - ab[-1]) / (1 - ab[0])).sqrt() * z,
         })  # fmt: skip
@@ -129,7 +129,7 @@ class DdimStep:
         mean, variance = posterior(xt.double(), x0, ab / prev, prev)
         want = (mean + math.sqrt(variance) * z.double()).to(xt.dtype)
         mine, more = got["full"]["x"], math.sqrt(1 - prev) - math.sqrt(1 - prev - variance)
-        return explained(close(mine, want, rtol=1e-3, atol=1e-5), mine, {
+        return explained(close(mine, want, rtol=1e-3, atol=1e-5), mine, lambda: {
             "the old noise must make room for the fresh: 1 - ab_prev - sigma²": want + more * eps,
             "eta has no effect": math.sqrt(prev) * x0.to(xt) + math.sqrt(1 - prev) * eps,
             "the fresh noise is missing": want - math.sqrt(variance) * z,
@@ -138,7 +138,7 @@ class DdimStep:
     @prop("eta between", cause="eta scales sigma, not sigma²; and sigma² must leave the old noise's share")
     def half(self, got, given):
         case, mine = given["half"], got["half"]["x"]
-        return explained(close(mine, self.step(**case), rtol=1e-3, atol=1e-5), mine, {
+        return explained(close(mine, self.step(**case), rtol=1e-3, atol=1e-5), mine, lambda: {
             "eta scales the variance here": self.step(**case | {"eta": math.sqrt(case["eta"])}),
             "eta was squared once too often": self.step(**case | {"eta": case["eta"] ** 2}),
         })  # fmt: skip

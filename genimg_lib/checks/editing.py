@@ -49,7 +49,7 @@ class RepaintMerge:
         case = given["noisy"]
         at, ab, mine = case["mask"].expand_as(case["x0"]) == 1, case["ab"], known[0]
         x0, eps, was = (case[name][at] for name in ("x0", "eps", "x_unknown"))
-        return explained(close(*known), mine, {
+        return explained(close(*known), mine, lambda: {
             "these are x0's clean pixels": x0,
             "the roots are missing": ab * x0 + (1 - ab) * eps,
             "these are x_unknown's: is the mask turned round?": was,
@@ -117,7 +117,7 @@ class GramMatrix:
     def value(self, got, given):
         f, mine, want = given["plain"]["f"], got["plain"]["G"], self.gram(**given["plain"])
         C, places = f.shape[1], f[0, 0].numel()
-        return explained(close(mine, want), mine, {
+        return explained(close(mine, want), mine, lambda: {
             "it is divided by H · W, and not by C": want * C,
             "it is divided by C, and not by H · W": want * places,
             "it is not divided at all": want * C * places,
@@ -205,7 +205,7 @@ class LoraLinear:
           "the base's own output, bias included")  # fmt: skip
     def value(self, got, given):
         case, mine = given["plain"], got["plain"]["out"]
-        first = explained(close(mine, self.out(**case)), mine, {
+        first = explained(close(mine, self.out(**case)), mine, lambda: {
             "alpha is not divided by r": self.out(**case | {"alpha": case["alpha"] * case["r"]}),
             "the scale alpha / r is missing": self.out(**case | {"alpha": case["r"]}),
             "the bias is missing": self.out(**case | {"bias": None}),
@@ -306,7 +306,7 @@ class EmaUpdate:
     def value(self, got, given):
         case, mine = given["once"], got["once"]["ema_weight"]
         ema, model, d = case["ema_weight"], case["model_weight"], case["decay"]
-        first = explained(self.averaged(got, given), mine, {
+        first = explained(self.averaged(got, given), mine, lambda: {
             "decay and 1 - decay are swapped": (1 - d) * ema + d * model,
             "these are the model's own": model,
             "nothing has moved": ema,
@@ -318,7 +318,7 @@ class EmaUpdate:
     def buffers(self, got, given):
         case, d = given["once"], given["once"]["decay"]
         mine, ema, model = got["once"]["ema_mean"], case["ema_mean"], case["model_mean"]
-        mean = explained(close(mine, model), mine, {
+        mean = explained(close(mine, model), mine, lambda: {
             "the buffer was averaged too": d * ema + (1 - d) * model,
             "the buffer was left as it was": ema,
         })  # fmt: skip

@@ -64,7 +64,7 @@ class FrechetDistance:
         A, B, gap = torch.cov(X.T), torch.cov(Y.T), (X.mean(0) - Y.mean(0)).square().sum()
         traces = A.trace() + B.trace()
         cross = (gap + traces - want) / 2
-        return same_distance(mine, want, {
+        return same_distance(mine, want, lambda: {
             "biased covariances: divide by N − 1": frechet(X, Y, biased=True),
             "this is its root: the distance is asked for squared": want.sqrt(),
             "the mean term is not squared": want - gap + gap.sqrt(),
@@ -91,8 +91,9 @@ class FrechetDistance:
                 "negative: clamp before the root, and use no Cholesky and no inverse")  # fmt: skip
     def few(self, got, given):
         X, Y = given["few"]["X"], given["few"]["Y"]
-        mistakes = {"biased covariances: divide by N − 1": frechet(X, Y, biased=True)}
-        return same_distance(got["few"]["distance"], frechet(X, Y), mistakes, X, loose=3)
+        return same_distance(got["few"]["distance"], frechet(X, Y), lambda: {
+            "biased covariances: divide by N − 1": frechet(X, Y, biased=True),
+        }, X, loose=3)  # fmt: skip
 
     @prop("moving a set by c costs ‖c‖²",
           cause="equal covariances cancel: what is left is the squared distance of the means")  # fmt: skip
@@ -114,16 +115,16 @@ class FrechetDistance:
 
 
 def mmd(X, Y, diagonal=False, scale=None, degree=3, shift=1.0):
-    """Pair by pair: the mean kernel within X and within Y, less twice the mean kernel between them."""
+    """The mean kernel within X, within Y and between them; a sample with itself counts where `diagonal` says so."""
     X, Y = X.double(), Y.double()
     scale = X.shape[1] if scale is None else scale
 
     def mean(A, B, within):
-        total = count = 0.0
-        for i, a in enumerate(A):
-            kept = [j for j in range(len(B)) if diagonal or not within or j != i]
-            total, count = total + ((B[kept] @ a / scale + shift) ** degree).sum(), count + len(kept)
-        return total / count
+        kernel = (A @ B.T / scale + shift) ** degree
+        if within and not diagonal:
+            kernel.fill_diagonal_(0)
+            return kernel.sum() / (len(A) * (len(A) - 1))
+        return kernel.mean()
 
     return mean(X, X, True), mean(Y, Y, True), mean(X, Y, False)
 
@@ -166,7 +167,7 @@ class KID:
         X, Y = given["plain"]["X"], given["plain"]["Y"]
         mine, (xx, yy, xy) = got["plain"]["distance"], mmd(X, Y)
         kept, n, m = mmd(X, Y, diagonal=True), len(X), len(Y)
-        return explained(close(mine, xx + yy - 2 * xy, rtol=1e-3, atol=1e-4), mine, {
+        return explained(close(mine, xx + yy - 2 * xy, rtol=1e-3, atol=1e-4), mine, lambda: {
             "biased: the pairs of a sample with itself are in": kept[0] + kept[1] - 2 * kept[2],
             "the diagonal left the count and not the sum":
                 kept[0] * n / (n - 1) + kept[1] * m / (m - 1) - 2 * xy,
@@ -184,7 +185,7 @@ class KID:
     @prop("the dot product is divided by D", cause="D is the number of features, the last axis: (x·y/D + 1)³")
     def wide(self, got, given):
         X, Y, mine = given["wide"]["X"], given["wide"]["Y"], got["wide"]["distance"]
-        return explained(close(mine, kernel_distance(X, Y), rtol=1e-3, atol=1e-4), mine, {
+        return explained(close(mine, kernel_distance(X, Y), rtol=1e-3, atol=1e-4), mine, lambda: {
             "biased: the pairs of a sample with itself are in": kernel_distance(X, Y, diagonal=True),
             "the dot product is not divided by D": kernel_distance(X, Y, scale=1),
             "divided by N, the number of samples": kernel_distance(X, Y, scale=len(X)),
@@ -196,7 +197,7 @@ class KID:
     def below_zero(self, got, given):
         X, Y, mine = given["same"]["X"], given["same"]["Y"], got["same"]["distance"]
         want = kernel_distance(X, Y)
-        return explained(close(mine, want, rtol=1e-3, atol=1e-4), mine, {
+        return explained(close(mine, want, rtol=1e-3, atol=1e-4), mine, lambda: {
             "exactly 0: either it was clamped, or the cross term has lost its diagonal": torch.zeros(()),
             "its sign is gone": want.abs(),
         })  # fmt: skip
@@ -210,7 +211,7 @@ class KID:
         paired = ((X * Y).double().sum(1) / X.shape[1] + 1) ** 3
         n = len(X)
         without = (xy * n * n - paired.sum()) / (n * (n - 1))
-        return explained(close(mine, xx + yy - 2 * xy, rtol=1e-3, atol=1e-4), mine, {
+        return explained(close(mine, xx + yy - 2 * xy, rtol=1e-3, atol=1e-4), mine, lambda: {
             "the diagonal of the cross term was left out": xx + yy - 2 * without,
             "biased: the pairs of a sample with itself are in": kernel_distance(X, Y, diagonal=True),
         })  # fmt: skip

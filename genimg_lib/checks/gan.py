@@ -50,7 +50,7 @@ class GanLosses:
         want, mine = (a + b).to(real), got["plain"]["d"]
         return both(
             holds(got["plain"]["count"] == 2, f"expected two losses, got {got['plain']['count']} values"),
-            explained(close(mine, want), mine, {
+            explained(close(mine, want), mine, lambda: {
                 "half of the loss: this course does not halve it": (a + b) / 2,
                 "a sum over the batch: take the mean": (a + b) * len(real),
                 "the two signs are the wrong way round": softplus(real).mean() + softplus(-fake).mean(),
@@ -68,7 +68,7 @@ class GanLosses:
           cause="G maximises log D(fake): softplus(−fake)")  # fmt: skip
     def generator(self, got, given):
         fake, mine = given["plain"]["fake"], got["plain"]["g"]
-        return explained(close(mine, softplus(-fake).mean().to(fake)), mine, {
+        return explained(close(mine, softplus(-fake).mean().to(fake)), mine, lambda: {
             "this is minus the critic's loss: G sees no real picture, and its part must not saturate":
                 -softplus(-given["plain"]["real"]).mean() - softplus(fake).mean(),
             "this is the saturating loss, E log(1 − D(fake))": -softplus(fake).mean(),
@@ -153,7 +153,7 @@ class ValueAtOptimalD:
         p, q, mine = given["plain"]["p"].double(), given["plain"]["q"].double(), got["plain"]["value"]
         want = game_value(p, q)
         m = (p + q) / 2
-        return explained(close(mine, want, rtol=1e-4, atol=1e-5), mine, {
+        return explained(close(mine, want, rtol=1e-4, atol=1e-5), mine, lambda: {
             "this is the Jensen–Shannon divergence: double it and subtract log 4": (want + math.log(4)) / 2,
             "this is 2 JSD: the −log 4 is missing": want + math.log(4),
             "in bits: use the natural logarithm": want / math.log(2),
@@ -171,7 +171,7 @@ class ValueAtOptimalD:
     def holes(self, got, given):
         p, q, mine = given["holes"]["p"], given["holes"]["q"], got["holes"]["value"]
         kept = (p > 0) & (q > 0)
-        return explained(close(mine, game_value(p, q), rtol=1e-4, atol=1e-5), mine, {
+        return explained(close(mine, game_value(p, q), rtol=1e-4, atol=1e-5), mine, lambda: {
             "you renormalised what was left after dropping cells":
                 game_value(p[kept] / p[kept].sum(), q[kept] / q[kept].sum()),
         })  # fmt: skip

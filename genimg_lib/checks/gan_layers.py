@@ -85,7 +85,7 @@ class SpectralNormalize:
     def kernels(self, got, given):
         W, mine = given["kernel"]["W"], got["kernel"]["out"]
         slices = torch.linalg.matrix_norm(W, 2)
-        return explained(close(mine, W / spectral_norm(W.flatten(1)), rtol=1e-3, atol=1e-6), mine, {
+        return explained(close(mine, W / spectral_norm(W.flatten(1)), rtol=1e-3, atol=1e-6), mine, lambda: {
             "sigma of the (o·i, k·k) view": W / spectral_norm(W.flatten(0, 1).flatten(1)),
             "sigma of the (o·i·k, k) view": W / spectral_norm(W.flatten(0, 2)),
             "sigma of the (i, o·k·k) view: o is the first axis": W / spectral_norm(W.transpose(0, 1).flatten(1)),

@@ -91,7 +91,7 @@ class GradientPenalty:
         g = critic_gradient(x, *w).view_as(x)
         norm = g.flatten(1).norm(dim=1)
         swapped = torch.stack([a * f + (1 - a) * r for a, r, f in zip(u, real, fake, strict=True)])
-        return explained(close(mine, ((norm - 1) ** 2).mean().to(case["u"])), mine, {
+        return explained(close(mine, ((norm - 1) ** 2).mean().to(case["u"])), mine, lambda: {
             "u and 1 − u are swapped: u weighs real": wgan_gp(swapped, *w),
             "one u is shared by the whole batch": wgan_gp(u[0] * real + (1 - u[0]) * fake, *w),
             "u met the last axis of the images: reshape it to (B, 1, 1, 1)": wgan_gp(u * real + (1 - u) * fake, *w),
@@ -177,7 +177,7 @@ class R1Penalty:
         squared = g.pow(2).sum(1)
         score = torch.tanh(case["real"].double().flatten(1) @ case["first"].double() + case["bias"])
         score = score @ case["second"].double()
-        return explained(close(mine, (gamma / 2 * squared.mean()).to(case["real"])), mine, {
+        return explained(close(mine, (gamma / 2 * squared.mean()).to(case["real"])), mine, lambda: {
             "gamma in front instead of gamma/2": gamma * squared.mean(),
             "gamma is missing": squared.mean() / 2,
             "a mean over pixels: sum within an image, average over images": gamma / 2 * g.pow(2).mean(),

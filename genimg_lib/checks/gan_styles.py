@@ -67,7 +67,7 @@ class AdaIN:
     def value(self, got, given):
         x, y, mine = given["plain"]["content"], given["plain"]["style"], got["plain"]["out"]
         (m, s), (a, b) = moments(x, (2, 3), correction=0), moments(y, (2, 3), correction=0)
-        return explained(close(mine, adain_slowly(x, y).to(x), rtol=2e-4, atol=1e-4), mine, {
+        return explained(close(mine, adain_slowly(x, y).to(x), rtol=2e-4, atol=1e-4), mine, lambda: {
             "unbiased deviations: divide by N, not by N − 1": adain_by_axes(x, y, correction=1),
             "the statistics run over the batch too": adain_by_axes(x, y, (0, 2, 3)),
             "the statistics run over the channels too": adain_by_axes(x, y, (1, 2, 3)),
@@ -93,7 +93,7 @@ class AdaIN:
         (m, s), (a, b) = moments(x, (2, 3), correction=0), moments(y, (2, 3), correction=0)
         bare = [z.std((2, 3), correction=0, keepdim=True) for z in (x, y)]
         rtol, atol = (2e-3, 2e-5) if x.dtype == torch.float32 else (1e-6, 1e-8)
-        return explained(close(mine, adain_slowly(x, y).to(x), rtol=rtol, atol=atol), mine, {
+        return explained(close(mine, adain_slowly(x, y).to(x), rtol=rtol, atol=atol), mine, lambda: {
             "eps is missing, or stands outside the roots": (x - m) / (bare[0] + 1e-5) * (bare[1] + 1e-5) + a,
             "the content's root has its eps, the style's has none": (x - m) / s * bare[1] + a,
             "eps outside the content's root, none in the style's": (x - m) / (bare[0] + 1e-5) * bare[1] + a,

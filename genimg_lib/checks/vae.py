@@ -55,7 +55,7 @@ class GaussianKL:
     def value(self, got, given):
         mu, logvar = given["plain"].values()
         mine, want, z = got["plain"]["kl"], kl_of(mu, logvar), mu.shape[1]
-        return explained(close(mine, want), mine, {
+        return explained(close(mine, want), mine, lambda: {
             "the half is missing": 2 * want,
             "the −1 is missing": want + z / 2,
             "the sign is wrong": -want,
@@ -126,7 +126,7 @@ class Reparameterize:
     def value(self, got, given):
         mu, logvar, eps = given["plain"].values()
         mine, sigma = got["plain"]["z"], logvar.exp().sqrt()
-        return explained(close(mine, mu + sigma * eps), mine, {
+        return explained(close(mine, mu + sigma * eps), mine, lambda: {
             "exp(logvar) is the variance, not its root": mu + logvar.exp() * eps,
             "logvar itself is no spread": mu + logvar * eps,
             "mu is missing": sigma * eps,
@@ -221,7 +221,7 @@ class ElboLoss:
         case, mine = given["plain"], got["plain"]["loss"]
         x, logits, mu, logvar = case.values()
         nll, kl, want = bits(x, logits).sum() / 6, kl_of(mu, logvar).mean(), elbo(**case)
-        return explained(close(mine, want), mine, {
+        return explained(close(mine, want), mine, lambda: {
             "a mean over the pixels: take the sum": nll / 30 + kl,
             "a mean over pixels and latents: take the sums": nll / 30 + kl / 4,
             "a mean over the latents: take the sum": nll + kl / 4,

@@ -70,7 +70,7 @@ class VQStraightThrough:
         return both(
             holds(count == 3, f"expected three results, (zq, idx, loss), got {count}"),
             holds(not torch.is_tensor(mine) or not mine.is_floating_point(), "expected idx to be integers, got floats"),
-            explained(close(mine, idx), mine, {
+            explained(close(mine, idx), mine, lambda: {
                 "the largest dot product prefers long codes": (ze @ codebook.T).argmax(1),
                 "the angle alone does not tell the distance": (ze @ unit.T).argmax(1),
                 "these are the farthest codes": torch.cdist(ze, codebook).argmax(1),

@@ -1,19 +1,15 @@
 """Grade notebooks that anybody may have written: `grade(paths)` gives every one its true score.
 
 notebook and magics read a submission, layouts finds them and whose they are, masters holds what was handed out;
-session judges one with the help of a sandbox (links, worker, lockdown, wire); pool deals them out; entries, report,
-html and store make of the results what people and machines read; progress and watch are the learner's.
+session judges one with the help of a sandbox (server, links, worker, lockdown, wire, words); pool deals them out;
+entries, report, html and store make of the results what people and machines read; progress and watch are the
+learner's.
 """
 
 import warnings
 from contextlib import closing
 
-from genimg_lib.checks.core import load_all
-from genimg_lib.grade import layouts
-from genimg_lib.grade.entries import VERSION, key, report_of
-from genimg_lib.grade.pool import Work
-
-__all__ = ["VERSION", "Interrupted", "grade", "key"]
+__all__ = ["Interrupted", "grade"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -36,8 +32,12 @@ def grade(paths, *, seed=0, timeout=10.0, jobs=None, level=None, unsafe=False, d
     Returns {"version", "seed", "level", "submissions": [entry, …]} in the order of the paths.
     Raises ValueError where the call was wrong, Interrupted on Ctrl-C.
     """
+    # here, since torch comes with them: whoever wants `server` alone does not wait for it
+    from genimg_lib.grade import layouts
+    from genimg_lib.grade.entries import report_of
+    from genimg_lib.grade.pool import Work
+
     found = [one for path in paths for one in ([path] if isinstance(path, layouts.Found) else layouts.find([path]))]
-    load_all()
     entries: dict[int, dict] = {}
     work = Work(found, seed, timeout, level, unsafe, done or {}, sandbox, on_open)
     if scheduler:

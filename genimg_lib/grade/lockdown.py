@@ -5,6 +5,7 @@ so this runs right after a fork, before anything else. This file runs in the san
 """
 
 import ctypes
+import functools
 import os
 import platform
 import struct
@@ -39,6 +40,7 @@ vhangup:153:58 uselib:134:- lookup_dcookie:212:18 nfsservctl:180:42 splice:275:7
 seccomp:317:277 setuid:105:146 setgid:106:144 setreuid:113:145 setregid:114:143 setresuid:117:147
 setresgid:119:149 setgroups:116:159 setfsuid:122:151 setfsgid:123:152 capset:126:91
 """
+CAPSET = "capset:126:91"  # itself denied as well, but needed once
 # those that one argument decides about
 JUDGED = "kill:62:129 tgkill:234:131 rt_sigqueueinfo:129:138 rt_tgsigqueueinfo:297:240 clone:56:220 "
 JUDGED += "prlimit64:302:261 prctl:157:167 fcntl:72:25 ioctl:16:29 mmap:9:222 socketpair:53:199 clone3:435:435"
@@ -49,6 +51,8 @@ ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026  # w
 LOAD, EQUAL, ABOVE, ANY, ANSWER = 0x20, 0x15, 0x25, 0x45, 0x06  # BPF: load a word, jump if = , > , & ; return
 NUMBER, ARCH = 0, 4  # where seccomp's record holds them
 
+OWN = "own pid"  # stands in the filter until that is known
+
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
 
 
@@ -56,6 +60,7 @@ class Unsupported(OSError):
     """This system cannot do it; the message says what is missing."""
 
 
+@functools.cache
 def libc():
     return ctypes.CDLL(None, use_errno=True)
 
@@ -127,7 +132,14 @@ def ruleset(readable, writable=(), listed=()) -> int:
 
 def program(own_pid: int) -> bytes:
     """The filter: everything but what is denied above, and signals to `own_pid` alone."""
-    arch = MACHINES[platform.machine()][1]
+    return b"".join(struct.pack("HBBI", *step[:3], own_pid if step[3] is OWN else step[3])
+                    for step in steps(platform.machine()))  # fmt: skip
+
+
+@functools.cache
+def steps(machine: str) -> list[tuple]:
+    """The filter's steps, with OWN where a process's own pid belongs."""
+    arch = MACHINES[machine][1]
     code: list[tuple] = []
 
     def put(kind, value, yes=0, no=0):
@@ -170,7 +182,7 @@ def program(own_pid: int) -> bytes:
         put(EQUAL, number, 0, 1)
         put(ANSWER, EPERM)
     for name in ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"):
-        when(name, only(0, own_pid))
+        when(name, only(0, OWN))
     when("clone", only(0, 0x10000, test=ANY))  # CLONE_THREAD: threads, no processes
     when("clone3", answer(ENOSYS))  # its flags are out of sight; libc then takes clone
     when("socketpair", only(0, 1))  # AF_UNIX, which asyncio needs
@@ -198,7 +210,7 @@ def program(own_pid: int) -> bytes:
     when("prlimit64", reads_its_own_limits)
     when("mmap", shared_and_anonymous)
     put(ANSWER, ALLOW)
-    return b"".join(struct.pack("HBBI", *step) for step in code)
+    return code
 
 
 def forbid(own_pid: int) -> None:
@@ -226,13 +238,19 @@ def limits(memory: int, cpu: int) -> None:
             resource.setrlimit(kind, (value, value))
 
 
+def prepare() -> None:
+    """Compute, before a fork, all that `enter` will need."""
+    steps(platform.machine())
+    libc()
+
+
 def enter(rules: int | None, memory: int, cpu: int) -> None:
     """Lock this process, which has one thread, for good. rules: of `ruleset`, None to go without Landlock."""
     limits(memory, cpu)
     prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: no orphan
     prctl(38, 1)  # PR_SET_NO_NEW_PRIVS
     nothing = struct.pack("=II", 0x20080522, 0), bytes(24)
-    call(numbers(DENIED)["capset"], *nothing)  # root without its powers
+    call(numbers(CAPSET)["capset"], *nothing)  # root without its powers
     if rules is not None:
         call(446, ctypes.c_int(rules), ctypes.c_uint32(0))
         os.close(rules)

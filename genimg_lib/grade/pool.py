@@ -1,7 +1,8 @@
 """Deal submissions out to sandboxes: to one or two from threads of this process, to more from processes of their own.
 
-A thread mostly waits for its sandbox, but verdicts are computed out here, and threads compute one at a time. Where a
-process or a sandbox breaks down, what it held is graded once more in a fresh one; no answer pays for that.
+A thread mostly waits for its sandbox, but verdicts are computed out here, and threads compute one at a time: one more
+than there are sandboxes, so that a sandbox runs the next submission while the last is judged. Where a process or a
+sandbox breaks down, what it held is graded once more in a fresh one; no answer pays for that.
 """
 
 import multiprocessing
@@ -19,6 +20,8 @@ from genimg_lib.grade.entries import entry_of, key, unusable
 from genimg_lib.grade.notebook import Submission
 
 THREADS = 2  # sandboxes that one process can serve
+WORTH = 100  # notebooks for which another sandbox pays: to open one takes a processor seconds
+PATIENCE = 1.0  # seconds that a submission waits for a sandbox before another is opened after all: something hangs
 BREAKDOWN = (OSError, RuntimeError, ValueError, sandbox.Unavailable)
 
 
@@ -31,18 +34,20 @@ class Work:
         self.lent, self.on_open = lent, on_open or (lambda level, why: None)
 
     def results(self, jobs: int | None):
-        """(index, entry) of every submission, as they come."""
-        jobs = 1 if self.lent else max(1, min(jobs or os.cpu_count() or 1, len(self.found)))
-        with Threads(self.lent or sandbox.open_sandbox(self.asked), jobs, self.lent is None) as threads:
-            first = threads.first
+        """(index, entry) of every submission, as they come. jobs: sandboxes at once; None: as many as pay."""
+        most = 1 if self.lent else max(1, min(jobs or os.cpu_count() or 1, len(self.found)))
+        boxes = most if jobs else min(most, 1 + len(self.found) // WORTH)
+        spare = max(0, min(most, THREADS) - boxes)
+        first = self.lent or sandbox.open_sandbox(self.asked)
+        with Threads(first, boxes, self.lent is None, spare, threads=boxes + spare + (not jobs)) as threads:
             self.level, self.why = first.level, first.why
             self.refuse_unsafe()
             self.on_open(self.level, self.why)
-            if jobs <= THREADS:
-                yield from self.dealt(threads, jobs)
+            if boxes <= THREADS:
+                yield from self.dealt(threads, threads.count)
                 return
-        with Processes(jobs, self.level) as processes:
-            yield from self.dealt(processes, jobs)
+        with Processes(boxes, self.level) as processes:
+            yield from self.dealt(processes, boxes)
 
     def refuse_unsafe(self):
         students = {one.student for one in self.found}
@@ -94,14 +99,16 @@ class Work:
 
 
 class Threads:
-    """Sandboxes of this process, a thread each."""
+    """Sandboxes of this process, and threads that use them."""
 
-    def __init__(self, first, jobs: int, own: bool):
-        self.first, self.own = first, own
+    def __init__(self, first, boxes: int, own: bool, spare: int = 0, threads: int | None = None):
+        """first: an open sandbox. boxes: how many there shall be; spare: how many more where one is missed."""
+        self.first, self.own, self.spare, self.count = first, own, spare, threads or boxes
         self.open, self.idle, self.stopped = [first] if own else [], queue.SimpleQueue(), threading.Event()
-        for box in [first] + [None] * (jobs - 1):  # None: opened by the thread that first needs it
+        self.lock = threading.Lock()
+        for box in [first] + [None] * (boxes - 1):  # None: opened by the thread that first needs it
             self.idle.put(box)
-        self.pool = ThreadPoolExecutor(jobs, thread_name_prefix="grade")
+        self.pool = ThreadPoolExecutor(self.count, thread_name_prefix="grade")
 
     def __enter__(self) -> "Threads":
         return self
@@ -118,17 +125,29 @@ class Threads:
         return self.pool.submit(self.run, *task)
 
     def run(self, submission: Submission, seed: int, timeout: float) -> dict:
-        box = self.idle.get()
+        box = self.take()
         try:
             if box is None and not self.stopped.is_set():
                 box = sandbox.open_sandbox(self.first.level)
                 self.open.append(box)
-            return session.grade_submission(box, submission, seed, timeout)
+            judge = session.collect(box, submission, seed, timeout)
         except BaseException:
             box = None if self.own else box
             raise
         finally:
             self.idle.put(box)
+        return judge()
+
+    def take(self):
+        """A sandbox that nobody uses; None where one is to be opened."""
+        while True:
+            try:
+                return self.idle.get(timeout=PATIENCE if self.spare else None)
+            except queue.Empty:
+                with self.lock:
+                    if self.spare:
+                        self.spare -= 1
+                        return None
 
 
 def out_of_use():

@@ -5,30 +5,17 @@ Levels, strongest first: "bwrap" (an own file system, network and processes; eac
 A level counts only after a worker in it has tried to break out and failed. What is weaker says why, in `Sandbox.why`.
 """
 
-import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-from pathlib import Path
 
-import genimg_lib
-from genimg_lib.checks import tools
-from genimg_lib.grade import lockdown, wire, worker
+from genimg_lib.grade import lockdown, server, wire
 from genimg_lib.grade.links import Forked, Gone, Overdue, Piped, Worker
 
 LEVELS = ("bwrap", "lockdown", "none")
-MEMORY, CPU = 1536 << 20, 3600  # bytes of private memory (torch takes 180 MiB), seconds: the deadlines come first
-ROOM = "/room"  # the one folder a child may write to, in bubblewrap: 64 MiB in memory
-PATIENCE = 120  # seconds for Python to import torch on a slow disk
-LIBRARY = Path(genimg_lib.__file__).resolve().parent
-SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives",
-          "/proc/cpuinfo", "/sys/devices/system/cpu")  # fmt: skip  without the last two torch rounds differently
-
 BREAK_OUT = """
 import os, socket, threading
 def refused(act, *args):
@@ -52,64 +39,6 @@ thread.join()
 
 class Unavailable(Exception):
     """A level that does not work here; the message says why."""
-
-
-# --- the paths a worker may read
-
-
-def readable(hidden) -> tuple[list[Path], list[Path]]:
-    """(trees to read, folders to list) of the interpreter and its packages, without what lies below `hidden`."""
-    roots = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), os.path.join(sys.base_prefix, "lib")}
-    roots |= {os.path.realpath(base_python()), *SYSTEM, *packages()}
-    trees, listed = [], []
-
-    def add(path: Path):
-        real = path.resolve()
-        if real in hidden:
-            return
-        if any(real in place.parents for place in hidden):
-            listed.append(path)
-            for entry in sorted(path.iterdir()):
-                add(entry)
-        else:
-            trees.append(path)
-
-    for root in sorted(roots):
-        if os.path.exists(root):
-            add(Path(root))
-    return trees, listed
-
-
-def packages() -> list[str]:
-    """The folders of installed packages."""
-    return [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")]
-
-
-def base_python() -> str:
-    return getattr(sys, "_base_executable", None) or sys.executable
-
-
-def private() -> set[Path]:
-    """What no answer may read, should it lie among the readable: the library, and the checkout it is in."""
-    checkout = LIBRARY.parent
-    return {LIBRARY, checkout} if (checkout / "pyproject.toml").exists() else {LIBRARY}
-
-
-def surroundings(room: str) -> dict[str, str]:
-    """The environment of a worker: nothing of the user's, the same hash and one thread everywhere."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    homes = "HOME USERPROFILE TMPDIR TEMP TMP MPLCONFIGDIR XDG_CACHE_HOME TORCH_HOME".split()
-    same = {"PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": "", "MPLBACKEND": "Agg", "LANG": "C.UTF-8"}
-    kept = {name: os.environ[name] for name in ("SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
-    return kept | threads | dict.fromkeys(homes, room) | same
-
-
-def orders(**extra) -> bytes:
-    """The first thing a worker reads: the sources it runs, and what it may do."""
-    modules = {"wire": wire, "lockdown": lockdown, "tools": tools, "worker": worker}
-    sources = {name: Path(module.__file__).read_text(encoding="utf-8") for name, module in modules.items()}
-    text = json.dumps({"sources": sources, "path": packages(), "memory": MEMORY, "cpu": CPU, **extra}).encode()
-    return len(text).to_bytes(4, "big") + text
 
 
 # --- the sandbox
@@ -188,24 +117,8 @@ class Sandbox:
         return int(status or 0)
 
     def start_server(self) -> None:
-        bwrap = shutil.which("bwrap") if self.level == "bwrap" else None
-        trees, listed = readable(private())
-        room = ROOM if bwrap else self.room
-        size = ["--size", str(64 << 20)] if bwrap and "--size" in said_by(bwrap, "--help") else []
-        order = {"forks": True, "room": room, "landlock": not bwrap or not lockdown.missing(),
-                 "readable": [*map(str, trees), "/dev/urandom", room],
-                 "listed": list(map(str, listed)), "writable": ["/dev/null", *([room] if size else [])]}  # fmt: skip
-        command = [os.path.realpath(base_python()), "-s", "-S", "-P", "-B", "-c", worker.BOOT]
-        if bwrap:
-            command = [*bubble(bwrap, trees, size), *command]
-        self.control, theirs = socket.socketpair()
-        with theirs:
-            self.server = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                           env=surroundings(room), cwd="/" if bwrap else room,
-                                           start_new_session=True)  # fmt: skip
-        self.control.settimeout(PATIENCE)
+        self.server, self.control = server.launch(self.level, self.room)
         try:
-            self.control.sendall(orders(**order))
             if self.control.recv(1) != b"r":
                 raise OSError
         except OSError:
@@ -221,13 +134,13 @@ class Sandbox:
                 self.warm(module)
 
     def start_process(self) -> Piped:
-        command = [sys.executable, "-s", "-S", "-P", "-B", "-c", worker.BOOT]
+        command = [sys.executable, "-s", "-S", "-P", "-B", "-c", server.BOOT]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                   env=surroundings(self.room), cwd=self.room)  # fmt: skip
+                                   env=server.surroundings(self.room), cwd=self.room)  # fmt: skip
         started = Piped(process)
         try:
-            process.stdin.write(orders(forks=False))
-            started.ask({"op": "cell", "source": "", "label": "start"}, time.monotonic() + PATIENCE)
+            process.stdin.write(server.orders(forks=False))
+            started.ask({"op": "cell", "source": "", "label": "start"}, time.monotonic() + server.PATIENCE)
         except (OSError, Gone, Overdue, wire.WireError) as error:
             started.end()
             raise Unavailable(f"a worker does not start ({type(error).__name__})") from None
@@ -254,32 +167,17 @@ class Sandbox:
             raise Unavailable(lacking)
         if self.level == "none":
             return
-        source = BREAK_OUT.format(secret=str(LIBRARY / "__init__.py"),
+        source = BREAK_OUT.format(secret=str(server.LIBRARY / "__init__.py"),
                                   outside="/" if self.level == "bwrap" else tempfile.gettempdir())  # fmt: skip
         worker, status = self.start(), 0
         try:
-            said = worker.ask({"op": "cell", "source": source, "label": "test"}, time.monotonic() + PATIENCE)
+            said = worker.ask({"op": "cell", "source": source, "label": "test"}, time.monotonic() + server.PATIENCE)
         except (Gone, Overdue, wire.WireError) as error:
             raise Unavailable(f"a worker does not start ({type(error).__name__})") from None
         finally:
             status = worker.end()
         if "raised" in said:
             raise Unavailable(f"{said.get('message') or said['raised']} (exit status {status})")
-
-
-def bubble(bwrap: str, trees: list[Path], size: list[str]) -> list[str]:
-    """The call of bubblewrap: nothing of this system but what is named here."""
-    command = [bwrap, "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session"]
-    for path in map(str, trees):
-        command += ["--ro-bind", path, path]
-    for device in ("/dev/null", "/dev/urandom"):
-        command += ["--dev-bind", device, device]
-    return [*command, *size, "--tmpfs", ROOM, "--remount-ro", "/", "--chdir", ROOM, "--"]
-
-
-def said_by(*command: str) -> str:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    return done.stdout + done.stderr
 
 
 def open_sandbox(level: str | None = None) -> Sandbox:

@@ -7,11 +7,9 @@ only its own question pays. What a worker says is data of an unknown author: it 
 import copy
 import functools
 import inspect
-import re
-import signal
 import textwrap
 import time
-import unicodedata
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -22,10 +20,10 @@ from genimg_lib.grade import masters
 from genimg_lib.grade.links import Gone, Overdue
 from genimg_lib.grade.sandbox import Sandbox
 from genimg_lib.grade.wire import WireError, foreign
+from genimg_lib.grade.words import LONGEST, clean, ending, said
 
 LOST = 3  # workers: from then on a submission's time is short, and its cells that answer nothing are left out
 SHARE = 2  # deadlines a question: the time of a whole submission, after which it is short too
-LONGEST = 300  # characters of an answer's own words
 FLAGS = {
     "network": "tried to use the network", "process": "tried to start another program",
     "signal": "tried to signal a process", "write": "tried to write outside its folder",
@@ -45,24 +43,35 @@ class Failed(Exception):
 
 def grade_submission(sandbox: Sandbox, submission, seed: int, timeout: float) -> dict:
     """The submission's entry in the result of EXERCISES.md. timeout: seconds a cell or a question may take."""
+    return collect(sandbox, submission, seed, timeout)()
+
+
+def collect(sandbox: Sandbox, submission, seed: int, timeout: float) -> Callable[[], dict]:
+    """Run a submission; what it returns judges the replies and makes the entry, and needs no sandbox any more."""
     row = {"path": submission.path, "notebook": submission.notebook, "status": submission.status, "score": 0.0,
            "max_score": 0.0, "questions": [], "level": sandbox.level, "seed": seed,
            "flags": list(submission.flags)}  # fmt: skip
     if submission.status != "graded":
         questions = [q for q in core.load_all().values() if q.notebook == submission.notebook]
-        return row | {"message": submission.message, "max_score": float(sum(q.points for q in questions))}
+        unread = row | {"message": submission.message, "max_score": float(sum(q.points for q in questions))}
+        return lambda: unread
     torch.set_num_threads(1)  # the verdicts are small; a second thread would only wait for the sandboxes' cores
     session = Session(sandbox, submission, seed, timeout)
     try:
-        verdicts = session.grade()
+        pending = session.grade()
     finally:
         session.drop()
-    return row | {
-        "score": round(sum(verdict.score for verdict in verdicts), 2),
-        "max_score": float(sum(verdict.max_score for verdict in verdicts)),
-        "questions": [verdict.to_dict() | {"cause": verdict.advice()} for verdict in verdicts],
-        "flags": row["flags"] + [FLAGS[flag] for flag in sorted(session.flags)] + session.notes,
-    }
+
+    def judge() -> dict:
+        verdicts = [verdict() for verdict in pending]
+        return row | {
+            "score": round(sum(verdict.score for verdict in verdicts), 2),
+            "max_score": float(sum(verdict.max_score for verdict in verdicts)),
+            "questions": [verdict.to_dict() | {"cause": verdict.advice()} for verdict in verdicts],
+            "flags": row["flags"] + [FLAGS[flag] for flag in sorted(session.flags)] + session.notes,
+        }
+
+    return judge
 
 
 class Session:
@@ -77,21 +86,22 @@ class Session:
         self.flags: set[str] = set()
         self.notes: list[str] = []
 
-    def grade(self) -> list[Verdict]:
-        """A verdict a question, in the notebook's order."""
+    def grade(self) -> list[Callable[[], Verdict]]:
+        """For each question, in the notebook's order, what will judge it: all replies are in by then."""
         self.warm()
         verdicts, again = {}, {}
         for at, cell in enumerate(self.cells):
             self.run_cell(at)
             if cell.question in self.names:
                 verdicts[cell.question] = verdict = self.verdict(cell.question, at)
-                if at not in self.guilty and self.defined_later(verdict, at):
+                if at not in self.guilty and self.defined_later(cell.question, verdict, at):
                     again[cell.question] = at
         for id, question in ((id, core.find(id)) for id in self.names):
             if id not in verdicts:
-                verdicts[id] = refused(question, "not_started", "")
+                verdicts[id] = functools.partial(refused, question, "not_started", "")
             elif id in again:  # a helper, or the answer itself, stood further down
-                verdicts[id] = max(verdicts[id], self.verdict(id, len(self.cells) - 1), key=lambda v: v.score)
+                best = max(verdicts[id](), self.verdict(id, len(self.cells) - 1)(), key=lambda v: v.score)
+                verdicts[id] = functools.partial(lambda v: v, best)
         return [verdicts[id] for id in self.names]
 
     def warm(self) -> None:
@@ -101,13 +111,13 @@ class Session:
             if any(word in sources for word in words):
                 self.sandbox.warm(module)
 
-    def defined_later(self, verdict: Verdict, at: int) -> bool:
+    def defined_later(self, id: str, verdict: Callable[[], Verdict], at: int) -> bool:
         """Whether a cell below, of the learner's own, may hold what a verdict missed."""
-        if verdict.status in ("pass", "timeout"):
-            return False
         rest = [cell.source for cell in self.cells[at + 1 :] if cell.question is None]
-        name = self.names[verdict.id]
-        return bool(rest) and ("NameError" in verdict.message or any(name in source for source in rest))
+        if not rest or verdict().status in ("pass", "timeout"):
+            return False
+        name = self.names[id]
+        return "NameError" in verdict().message or any(name in source for source in rest)
 
     # --- the worker
 
@@ -190,35 +200,59 @@ class Session:
 
     # --- a question
 
-    def verdict(self, id: str, at: int) -> Verdict:
-        """Judge the answer that the cells up to number `at` have defined. Never raises for what the worker does."""
+    def verdict(self, id: str, at: int) -> Callable[[], Verdict]:
+        """Ask for all that the verdict on an answer, as the cells up to number `at` define it, will need.
+
+        Never raises for what the worker does. What it returns judges the replies, the first time it is called.
+        """
         question, name = asked(id), self.names[id]
         source = self.cells[at].source if self.cells[at].question == id else ""
         if question.untouched and core.digest(source) == question.untouched:
-            return refused(question, "not_started", "")
+            return functools.partial(refused, question, "not_started", "")
         if at in self.guilty and source:
-            return refused(question, self.guilty[at].status, self.guilty[at].message)
+            return functools.partial(refused, question, self.guilty[at].status, self.guilty[at].message)
         self.revive(at + 1)
-        deadline = time.monotonic() + self.patience()
+        deadline, replies = time.monotonic() + self.patience(), []
+        for dtype in core.DTYPES:
+            try:
+                replies.append(self.probe(question, name, drawn(id, self.seed, dtype), at, deadline))
+            except Exception as error:  # what `judged` makes of it is the verdict
+                replies.append(error)
+                break
+            if core.untouched(replies[-1]):
+                break
+        return functools.cache(functools.partial(verdict_on, question, self.seed, replies))
 
-        def run(question, answer, given):
-            request = {"op": "probe", "name": name, "probe": probe_of(question), "given": given,
-                       "takes_data": question.takes_data}  # fmt: skip
-            reply = self.ask(request, deadline)
-            if "missing" in reply:
-                raise Failed("error", self.raised.get(at) or f"the cell defines no {name}")
-            if "uncallable" in reply:
-                raise Uncallable(foreign(said(reply["uncallable"])) if reply["uncallable"] else None)
-            if "unsendable" in reply:
-                raise Failed("error", f"your answer returned something {said(reply['unsendable'])}")
-            if "ended" in reply:
-                raise Failed("error", f"your answer raised {said(reply['ended'])}")
-            return believed(reply.get("replies"), given)
+    def probe(self, question, name: str, given: dict, at: int, deadline: float) -> dict:
+        """What the answer returns for these inputs, a reply a case."""
+        request = {"op": "probe", "name": name, "probe": probe_of(question), "given": given,
+                   "takes_data": question.takes_data}  # fmt: skip
+        reply = self.ask(request, deadline)
+        if "missing" in reply:
+            raise Failed("error", self.raised.get(at) or f"the cell defines no {name}")
+        if "uncallable" in reply:
+            raise Uncallable(foreign(said(reply["uncallable"])) if reply["uncallable"] else None)
+        if "unsendable" in reply:
+            raise Failed("error", f"your answer returned something {said(reply['unsendable'])}")
+        if "ended" in reply:
+            raise Failed("error", f"your answer raised {said(reply['ended'])}")
+        return believed(reply.get("replies"), given)
 
-        try:
-            return judged(question, self.seed, run)
-        except Failed as failure:
-            return refused(question, failure.status, failure.message)
+
+def verdict_on(question, seed: int, replies: list) -> Verdict:
+    """The verdict on the replies to a question's probes, of which the last may be an exception in place of one."""
+    waiting = iter(replies)
+
+    def run(question, answer, given):
+        reply = next(waiting)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    try:
+        return judged(question, seed, run)
+    except Failed as failure:
+        return refused(question, failure.status, failure.message)
 
 
 class Uncallable(Exception):
@@ -280,27 +314,3 @@ def one_reply(reply, arguments: dict) -> dict:
     if type(reply) is dict and "got" not in reply and type(reply.get("raised")) is str:
         return {key: said(reply[key]) for key in ("raised", "message", "line", "returned") if key in reply}
     return {"raised": "an error", "message": "nothing that could be read came back"}
-
-
-def said(text) -> str:
-    """An answer's own words, fit for a report: clean, and without the long numbers that inputs are."""
-    return clean(re.sub(r"\d+\.\d{3,}(e[-+]?\d+)?", "…", text[: 4 * LONGEST])) if type(text) is str else ""
-
-
-def clean(text: str, longest: int = LONGEST) -> str:
-    """One line without controls and without what turns the direction of writing, cut where it is too long."""
-    hidden = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-    kept = "".join(" " if unicodedata.category(c) in hidden else c for c in text[: 4 * longest])
-    text = " ".join(kept.split())
-    return text if len(text) <= longest else text[:longest] + " …"
-
-
-def ending(status: int) -> str:
-    """How a process ended, in words."""
-    if status >= 0:
-        return "ended the process that ran it (exit, quit or os._exit?)"
-    name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-    words = {"SIGSEGV": "crashed the process: a wild pointer, or a recursion without end",
-             "SIGKILL": "was killed: did it take all the memory?", "SIGSYS": "was stopped by the sandbox",
-             "SIGXFSZ": "wrote a file too large", "SIGXCPU": "took all the time it was given"}  # fmt: skip
-    return words.get(name, "ended the process that ran it") + f" ({name})"

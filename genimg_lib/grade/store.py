@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from genimg_lib.grade import key
+from genimg_lib.grade.entries import key
 from genimg_lib.grade.report import Sheet, as_csv, as_gradescope, as_json, as_junit
 
 KEPT, MANIFEST = ".genimg-results.jsonl", ".genimg-files"
