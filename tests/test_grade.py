@@ -346,6 +346,11 @@ def test_a_report_tells_what_only_neighbours_explain(genimg, graded, tmp_path):
     alice, bob, second, carol = json.loads((tmp_path / "out/report.json").read_text())["submissions"]
     assert alice["flags"] == ["byte for byte the file of bob/02_vae.ipynb"] and not carol["flags"]
     assert bob["flags"][-1] == second["flags"][-1] == "handed in 02_vae more than once: the best counts"
+    text = {str(path.relative_to("out")): path.read_text() for path in Path("out").rglob("*.*") if path.is_file()}
+    assert "byte for byte the file of bob" in text["index.html"]
+    own = text["students/alice.html"] + text["gradescope/alice.json"]
+    assert "byte for byte the file of somebody else" in own and "bob" not in own
+    assert json.loads(text["gradescope/bob.json"])["score"] == bob["score"], "two files of one notebook count once"
     rows = csv.DictReader((tmp_path / "out/grades.csv").read_text().splitlines())
     got = {(row["student_id"], row["assignment"]): float(row["score"]) for row in rows}
     vae, likelihood = {"alice": 10, "bob": 10, "carol": 0}, {"alice": 0, "bob": 0, "carol": 4}

@@ -212,6 +212,35 @@ check("anything", Point), hint("anything"), display(1), print("x"), show(1)
     worker.end()
 
 
+def test_drawing_and_magics_beside_an_answer_do_nothing_and_hold_nothing(box):
+    worker = box.start()
+    source = """
+import sys
+import genimg_lib.recipes
+from genimg_lib import data, plot
+from genimg_lib.plot import grid
+get_ipython().run_line_magic("matplotlib", "inline")
+grid(data.load("faces").x[:4], title="some")
+for picture in plot.anything(1): raise ValueError
+model = genimg_lib.recipes.load("comic-vae")
+assert not any(hasattr(m, "__file__") for name, m in sys.modules.items() if name.startswith("genimg_lib"))
+"""
+    assert run(worker, source).keys() == {"n"}
+    for wanted in ("vae", "metrics", "grade", "checks.core"):
+        assert run(worker, f"import genimg_lib.{wanted}")["raised"] in ("ImportError", "ModuleNotFoundError")
+    worker.end()
+
+
+def test_an_answer_below_an_import_for_pictures_counts_and_their_stand_in_earns_nothing(box, tmp_path):
+    above = "from genimg_lib import plot\nget_ipython().run_line_magic('time', '')\n"
+    answers = hostile.HONEST | {"gaussian_kl": above + hostile.HONEST["gaussian_kl"],
+                                "reparameterize": above + "reparameterize = plot.reparameterize"}  # fmt: skip
+    path = hostile.write(tmp_path / "02_vae.ipynb", hostile.notebook(answers))
+    row = session.grade_submission(box, notebook.read(path, tmp_path), 0, 60.0)
+    kl, sample, *_ = row["questions"]
+    assert kl["score"] == kl["max_score"] and sample["score"] == 0
+
+
 def test_one_thread_and_the_same_rounding_inside_as_outside(box):
     worker = box.start()
     x = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))

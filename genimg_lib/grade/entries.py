@@ -10,6 +10,7 @@ from genimg_lib.grade import layouts, masters
 from genimg_lib.grade.notebook import Submission
 
 VERSION = 1
+SAME = "byte for byte the file of"  # and whose: for the class's page alone
 
 
 def key(sha256: str, seed: int, timeout: float, level: str) -> str:
@@ -42,6 +43,12 @@ def unusable(submission: Submission, seed: int, level: str) -> dict:
             "flags": list(submission.flags)}  # fmt: skip
 
 
+def own_view(entry: dict) -> dict:
+    """The entry as its student may see it: without what names another."""
+    flags = [f"{SAME} somebody else" if flag.startswith(f"{SAME} ") else flag for flag in entry["flags"]]
+    return {**entry, "flags": flags}
+
+
 def report_of(entries: dict[int, dict], seed: int, level: str) -> dict:
     """The whole result, in the order of the submissions."""
     rows = compared([entries[index] for index in sorted(entries)])
@@ -61,7 +68,7 @@ def compared(entries: list[dict]) -> list[dict]:
         flags = list(entry["flags"])
         others = [e["path"] for e in same.get(entry["sha256"], []) if e["student"] != entry["student"]]
         if others and entry["score"] > 0:
-            flags.append(f"byte for byte the file of {', '.join(others[:3])}" + (" and others" if others[3:] else ""))
+            flags.append(f"{SAME} {', '.join(others[:3])}" + (" and others" if others[3:] else ""))
         if len(twice.get((entry["student"], entry["assignment"], entry["notebook"]), [])) > 1:
             flags.append(f"handed in {entry['notebook']} more than once: the best counts")
         marked.append({**entry, "flags": flags})

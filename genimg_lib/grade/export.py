@@ -155,11 +155,8 @@ def known(notebooks) -> None:
 def results(submission: Path, notebooks, seed: int, level: str) -> dict:
     """results.json for what one student handed in: of two files of one notebook the better, 0 for a missing one."""
     known(notebooks)
-    entries, best = grade.grade([submission], seed=seed, level=level, unsafe=level == "none")["submissions"], {}
-    for entry in entries:
-        name = entry["notebook"] or entry["path"]
-        if name not in best or entry["score"] > best[name]["score"]:
-            best[name] = entry
+    entries = grade.grade([submission], seed=seed, level=level, unsafe=level == "none")["submissions"]
+    best = {entry["notebook"] or entry["path"]: entry for entry in report.best(entries)}
     for name in notebooks or ():
         most = sum(question(id).points for id in masters.load()[name].questions)
         best.setdefault(name, {"path": f"{name}.ipynb", "notebook": name, "status": "invalid", "score": 0.0,

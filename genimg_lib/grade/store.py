@@ -12,7 +12,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from genimg_lib.grade.entries import key
+from genimg_lib.grade.entries import key, own_view
 from genimg_lib.grade.report import Sheet, as_csv, as_gradescope, as_json, as_junit
 
 KEPT, MANIFEST = ".genimg-results.jsonl", ".genimg-files"
@@ -111,7 +111,7 @@ def files(result: dict, site: str = "") -> dict[str, str]:
     made = {"report.json": as_json(result), "grades.csv": as_csv(result), "junit.xml": as_junit(result),
             "index.html": html.class_page(result, sheet, names)}  # fmt: skip
     for student, name in names.items():
-        mine = [entry for entry in result["submissions"] if entry["student"] == student]
+        mine = [own_view(entry) for entry in result["submissions"] if entry["student"] == student]
         made[f"students/{name}.html"] = html.student_page(student, mine, sheet, result, site)
         made[f"gradescope/{name}.json"] = as_gradescope(mine)
     return made

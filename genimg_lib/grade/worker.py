@@ -32,6 +32,7 @@ OUTSIDE = {
     "os.chmod": "write", "os.chown": "write", "os.remove": "write", "os.rename": "write", "os.rmdir": "write",
     "os.link": "write", "os.symlink": "write", "os.truncate": "write", "shutil.rmtree": "write",
 }  # fmt: skip  audit events, and what the instructor is told of them
+UNGRADED = ("plot", "data", "recipes")  # modules of the library that draw and load: to import them costs nothing
 LAST_FD = 100  # where a child keeps its channel, away from the small numbers that careless code closes
 
 
@@ -227,12 +228,39 @@ def namespace() -> dict:
     library, checks = types.ModuleType("genimg_lib"), types.ModuleType("genimg_lib.checks")
     library.__path__, checks.__path__, library.checks = [], [], checks
     checks.check = checks.hint = library.show = check
+    for name in UNGRADED:
+        module = types.ModuleType(f"genimg_lib.{name}")
+        module.__getattr__ = Nothing().__getattr__
+        setattr(library, name, module)
+        sys.modules[module.__name__] = module
     main = types.ModuleType("__main__")
     sys.modules |= {"genimg_lib": library, "genimg_lib.checks": checks, "__main__": main}
     sys.argv, sys.path = ["notebook"], [path for path in sys.path if path]
     builtins.exit = builtins.quit = sys.exit  # which Python's site module would define
-    vars(main).update(__builtins__=builtins, display=check, check=check, hint=check, show=check)
+    vars(main).update(__builtins__=builtins, display=check, check=check, hint=check, show=check,
+                      get_ipython=Nothing())  # fmt: skip
     return vars(main)
+
+
+class Nothing:
+    """Stands in for what a notebook has and an answer needs not: whatever is done with it gives nothing again."""
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *args, **kwargs):
+        return self
+
+    def __getitem__(self, key):
+        return self
+
+    def __iter__(self):
+        return iter(())
+
+    def __len__(self):
+        return 0
 
 
 def watch(channel: Channel) -> None:
