@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save
+from torch import nn
 
 from genimg_lib import _drawn, data, diffusion, metrics, rules
 from genimg_lib.flow import picture_flow
@@ -133,14 +134,18 @@ def load(name: str, runs: Path = Path("runs")) -> GenerativeModel:
     model = build(recipe, runs)
     if not model.turns():
         return model.eval()
-    path = weights_of(name, runs)
+    return fill(model, weights_of(name, runs))
+
+
+def fill(model: nn.Module, path: Path):
+    """The model with the weights of a file, ready to use; ValueError if the file is damaged or another model's."""
     facts = path.with_suffix(".json")
     try:
         if facts.exists() and json.loads(facts.read_text())["sha256"] != sha256(path.read_bytes()):
             raise ValueError("its checksum differs from the one beside it")
         model.load_state_dict({key: value.float() for key, value in load_file(path).items()})
     except Exception as error:  # safetensors and torch each have their own kinds
-        raise ValueError(f"{path} does not hold the weights of {name!r}: {error}") from error
+        raise ValueError(f"{path} does not hold the weights of {path.stem!r}: {error}") from error
     return model.eval()
 
 
