@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from genimg_lib import data, gan
-from genimg_lib.nets import mlp
+from genimg_lib import data, gan, penalties
+from genimg_lib.nets import Attributes, mlp
 from genimg_lib.train import train
 
 
@@ -105,3 +105,69 @@ def test_a_tiny_gan_finds_all_eight_modes():
     distance, mode = torch.cdist(points, modes).min(1)
     assert (distance < 0.2).float().mean() > 0.8
     assert torch.bincount(mode, minlength=8).min() > 30
+
+
+# ------------------------------------------------------------------------------------------------------ with wishes
+
+
+class Asked(nn.Module):
+    """A generator of points: noise and wish, side by side."""
+
+    def __init__(self, sizes, out=2):
+        super().__init__()
+        self.wish, self.net = Attributes(sizes, 8), mlp((2 + 8, 32, out), nn.ReLU)
+
+    def forward(self, z, y):
+        return self.net(torch.cat([z, self.wish(y, len(z))], dim=1))
+
+
+class Told(nn.Module):
+    """A critic of points by projection."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.body, self.head = mlp((2, 32, 32), nn.ReLU), gan.Projection(32, sizes)
+
+    def forward(self, x, y):
+        return self.head(F.relu(self.body(x)), y)
+
+
+def test_projection_is_a_plain_score_and_an_inner_product_for_each_wish():
+    torch.manual_seed(0)
+    layer = gan.Projection(5, (3, 2)).eval()
+    h, y = torch.randn(4, 5), torch.tensor([[0, 1], [2, 0], [-1, 1], [-1, -1]])
+    assert_close(layer(h, y) - layer.plain(h), (h * layer.wish(y, 4)).sum(1, keepdim=True))
+    assert_close(layer(h, None), layer(h, torch.full((4, 2), -1)))
+    # Between two wishes the score differs by a linear function of the features.
+    other = y.roll(1, 0)
+    assert_close(layer(2 * h, y) - layer(2 * h, other), 2 * (layer(h, y) - layer(h, other)))
+
+
+def test_both_players_hear_the_same_wish_and_the_wish_matters():
+    torch.manual_seed(0)
+    game = gan.ConditionalGAN(Asked((8,)), Told((8,)), (2,), 2)
+    heard = []
+    for part in (game.generator, game.critic):
+        part.register_forward_pre_hook(lambda _, given: heard.append(given[1]))
+    x, y = torch.randn(40, 2), torch.arange(40)[:, None] % 8
+    game.loss_of_critic(x, y)
+    game.loss_of_generator(x, y)
+    assert len(heard) == 4 and all(torch.equal(heard[0], other) for other in heard)  # made, real, fake, fake again
+    forgotten = (heard[0] < 0).float().mean().item()
+    assert 0 < forgotten < 1 and ((heard[0] == y) | (heard[0] == -1)).all()
+    z = torch.randn(40, 2)
+    assert not torch.allclose(game.make(z, y), game.make(z, y.roll(1, 0)))
+    assert not torch.allclose(game.judge(x, y), game.judge(x, y.roll(1, 0)))
+
+
+def test_a_tiny_conditional_game_puts_points_where_they_are_asked_for():
+    torch.manual_seed(0)
+    ring = data.load("toy:mixture", n=2_000)
+    game = gan.ConditionalGAN(
+        Asked((8,)), Told((8,)), (2,), 2, gan.logistic_critic, gan.non_saturating, [(0.3, penalties.r1)]
+    )
+    _, ema = train(game, ring.x, ring.y, steps=500, batch=128, lr=5e-3, betas=(0.0, 0.99), ema_decay=0.98, threads=1)
+    modes = torch.stack([ring.x[ring.column("component") == k].mean(0) for k in range(8)])
+    y = torch.arange(400)[:, None] % 8
+    right = torch.cdist(ema.sample(400, y), modes).argmin(1) == y[:, 0]
+    assert right.float().mean() > 0.8  # one in eight by chance
