@@ -12,7 +12,7 @@ import types
 import pytest
 import torch
 
-from genimg_lib.checks import core, tools
+from genimg_lib.checks import compare, core, tools
 from genimg_lib.checks.core import judge, load_all
 from tests import corpus
 
@@ -295,3 +295,36 @@ def test_a_question_is_complete(id):
     assert len({rule.name for rule in own}) == len(own)
     assert all(hint.strip() and "```" not in hint for hint in question.hints)
     assert question.points == int(question.points) and 1 <= question.points <= 4
+
+
+# --- what a class shares
+
+
+def test_an_oracle_is_asked_once_for_equal_inputs_and_nobody_can_spoil_its_answer():
+    asked = []
+
+    @compare.once
+    def oracle(x, factor=1.0, more=()):
+        asked.append(x)
+        return {"double": 2 * x * factor}, [x + 1]
+
+    x = torch.arange(3.0)
+    first = oracle(x)
+    first[0]["double"].zero_()
+    first[1].clear()
+    again = oracle(x.clone())
+    assert len(asked) == 1 and again[0]["double"].tolist() == [0, 2, 4] and again[1][0].tolist() == [1, 2, 3]
+    others = [(x.double(),), (x[None],), (x, 1), (x, 2.0), (-x,), (x.requires_grad_(),), (x,), (x, 1.0, (len,))]
+    for count, other in enumerate(others, start=2):
+        oracle(*other)
+        assert len(asked) == count, "other kinds, shapes and numbers are other inputs; a graph is never shared"
+
+
+@pytest.mark.parametrize("id", IDS)
+def test_a_verdict_is_the_same_whoever_was_judged_before(id):
+    """Right answers leave what they share as it was: the verdicts on wrong ones do not change."""
+    right, wrong = corpus.RIGHT[id][0], [answer for answer, _ in corpus.WRONG[id][:2]]
+    before = [judge(QUESTIONS[id], answer, 7) for answer in wrong]
+    judge(QUESTIONS[id], right, 7)
+    assert [judge(QUESTIONS[id], answer, 7) for answer in wrong] == before
+    assert judge(QUESTIONS[id], right, 7).status == "pass"

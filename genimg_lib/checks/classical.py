@@ -1,11 +1,12 @@
 """The checks of 01_classical: principal components and a warp; `classical_seam` has the cheapest seam."""
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
 
-from genimg_lib.checks.compare import both, close, explained, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, once, tensor
 from genimg_lib.checks.core import prop, question
 
 
@@ -119,6 +120,7 @@ def sources(A, height, width):
     return [[back @ (x, y, 1) for x in range(width)] for y in range(height)]
 
 
+@once
 def warp(img, A):
     """Inverse mapping, one pixel at a time."""
     height, width = img.shape
@@ -220,7 +222,7 @@ class AffineWarp:
 
     def compare(self, got, given, *cases):
         pairs = [(got[case]["out"], given[case]) for case in cases]
-        return both(*(explained(close(mine, warp(**case)), mine, mistakes(**case)) for mine, case in pairs))
+        return both(*(explained(close(mine, warp(**case)), mine, partial(mistakes, **case)) for mine, case in pairs))
 
     @prop("a shift goes the right way", cause="A maps input to output: look up each output pixel by its inverse")
     def shift(self, got, given):

@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from genimg_lib.checks.compare import Outcome, both, holds
+from genimg_lib.checks.compare import Outcome, both, holds, once
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import whole_numbers
 
@@ -12,6 +12,7 @@ def cost(E, seam) -> float:
     return sum(float(E[row, column]) for row, column in enumerate(seam))
 
 
+@once
 def cheapest(E) -> float:
     """The lowest cost, by trying every seam from every start: 3^(H-1) · W of them."""
     (height, width), E = E.shape, E.tolist()

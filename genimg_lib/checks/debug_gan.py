@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import leaky_relu, softplus
 
 from genimg_lib.checks.article import CLASSES, FAULTS, PROGRAMS
-from genimg_lib.checks.compare import Outcome, both, close, explained, holds, tensor
+from genimg_lib.checks.compare import Outcome, both, close, explained, holds, once, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.living import alive
 from genimg_lib.checks.tools import Sizes, gradient, life, parts, redraw
@@ -205,6 +205,7 @@ class GanStep:
         losses = [float(loss) if isinstance(loss, float) else loss for loss in losses]
         return dict(losses=losses[:2], kinds=kinds, weights=weights, events=events, alone=alone)
 
+    @once
     def play(self, real, z, g1, g2, d1, d2, lr, times, stale):
         """Both losses of the last step and the weights after it, by autograd on bare weights; and two mistakes."""
         g, d = [g1.double(), torch.full((6,), 0.1).double(), g2.double()], [d1.double(), None, d2.double()]

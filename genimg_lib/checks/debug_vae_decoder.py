@@ -2,7 +2,7 @@
 
 import torch
 
-from genimg_lib.checks.compare import both, close, explained, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, once, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.living import alive, follow
 from genimg_lib.checks.tools import Noise, Sizes, gradient, life, parts, redraw
@@ -202,6 +202,7 @@ class MissingKL:
         kl = torch.distributions.kl_divergence(normal(mu, (logvar / 2).exp()), normal(0.0, 1.0))
         return nats.flatten(1).sum(1), kl.sum(1)
 
+    @once
     def want(self, case):
         return sum(self.terms(**case)).mean().to(case["x"])
 

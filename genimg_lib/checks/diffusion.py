@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from genimg_lib.checks.compare import both, close, explained, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, once, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient, parts
 
@@ -36,6 +36,7 @@ class CosineAlphaBar:
     def probe(answer, T, s):
         return dict(ab=answer(T) if s is None else answer(T, s))
 
+    @once
     def want(self, T, s):
         s = 0.008 if s is None else s
         f = [math.cos((i / T + s) / (1 + s) * math.pi / 2) ** 2 for i in range(T + 1)]

@@ -2,7 +2,7 @@
 
 import torch
 
-from genimg_lib.checks.compare import both, close, explained, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, once, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import parts
 
@@ -37,6 +37,7 @@ class CfgPredict:
         out = answer(model, x, t, c, null, w)
         return dict(out=out, seen=seen)
 
+    @once
     def want(self, x, t, weight, c, null, w):
         def one(i, c):
             told = weight[c[i]] if c.dtype == torch.int64 else (c[i][:, None] * weight).sum(0)

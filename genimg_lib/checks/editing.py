@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from genimg_lib.checks.compare import both, close, explained, holds, tensor
+from genimg_lib.checks.compare import both, close, explained, holds, once, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient
 
@@ -29,6 +29,7 @@ class RepaintMerge:
     def probe(answer, x_unknown, x0, mask, ab, eps):
         return dict(x=answer(x_unknown, x0, mask, ab, eps))
 
+    @once
     def want(self, x_unknown, x0, mask, ab, eps):
         out = x_unknown.clone()
         for b, _, i, j in (mask == 1).nonzero().tolist():
@@ -183,6 +184,7 @@ class LoraLinear:
         got["base"] = base.weight.detach().clone()
         return got
 
+    @once
     def out(self, x, weight, bias, r, alpha, A, B):
         W = weight.double() + alpha / r * sum(torch.outer(b, a) for a, b in zip(A.double(), B.double().T, strict=True))
         y = torch.stack([W @ v for v in x.double().reshape(-1, 7)]).reshape(*x.shape[:-1], 5)

@@ -2,11 +2,12 @@
 
 import torch
 
-from genimg_lib.checks.compare import both, close, explained
+from genimg_lib.checks.compare import both, close, explained, once
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import number
 
 
+@once
 def frechet(X, Y, biased=False):
     """The distance without a matrix root: tr (Cx Cy)^(1/2) is the sum of the singular values of Xc Ycᵀ, scaled."""
     X, Y = X.double(), Y.double()
@@ -114,6 +115,7 @@ class FrechetDistance:
         )
 
 
+@once
 def mmd(X, Y, diagonal=False, scale=None, degree=3, shift=1.0):
     """The mean kernel within X, within Y and between them; a sample with itself counts where `diagonal` says so."""
     X, Y = X.double(), Y.double()

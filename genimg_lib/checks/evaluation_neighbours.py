@@ -2,7 +2,7 @@
 
 import torch
 
-from genimg_lib.checks.compare import Outcome, both, close, holds
+from genimg_lib.checks.compare import Outcome, both, close, holds, once
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import number, parts
 
@@ -20,6 +20,7 @@ def radii(centres, k, itself=False):
     return torch.tensor(found, dtype=torch.float64)
 
 
+@once
 def share_inside(centres, points, k):
     """The share of points inside at least one ball around a centre, reaching to the centre's k-th neighbour."""
     return (squares(points, centres) <= radii(centres, k)).any(1).double().mean()

@@ -2,7 +2,7 @@
 
 import torch
 
-from genimg_lib.checks.compare import arrives, both, close, explained, holds, tensor
+from genimg_lib.checks.compare import arrives, both, close, explained, holds, once, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient
 
@@ -17,6 +17,7 @@ def adain_by_axes(content, style, axes=(2, 3), eps=1e-5, correction=0):
     return (content - m) / s * b + a
 
 
+@once
 def adain_slowly(content, style):
     """One channel of one sample at a time, with plain sums."""
     out = torch.empty_like(content, dtype=torch.float64)
@@ -127,6 +128,7 @@ class AdaIN:
         )
 
 
+@once
 def demodulated(W, s):
     """One sample and one output channel at a time."""
     samples = []

@@ -2,7 +2,7 @@
 
 import torch
 
-from genimg_lib.checks.compare import arrives, both, close, explained, holds, tensor
+from genimg_lib.checks.compare import arrives, both, close, explained, holds, once, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient, parts
 
@@ -119,6 +119,7 @@ def coupling_net(first, w_s, w_t, b):
     return first @ w_s, first @ w_t + b
 
 
+@once
 def coupled(x, w_s, w_t, b, inverse=False):
     """One number at a time."""
     rows = []
@@ -130,6 +131,7 @@ def coupled(x, w_s, w_t, b, inverse=False):
     return torch.stack(rows)
 
 
+@once
 def log_volume(x, weights, inverse=False):
     """log |det of the Jacobian| of each sample, from the Jacobian itself."""
     with torch.enable_grad():

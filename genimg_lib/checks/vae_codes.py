@@ -4,11 +4,12 @@ import math
 
 import torch
 
-from genimg_lib.checks.compare import Misfit, both, close, explained, holds, tensor
+from genimg_lib.checks.compare import Misfit, both, close, explained, holds, once, tensor
 from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient, parts
 
 
+@once
 def nearest(ze, codebook):
     """Index of the nearest code, one row and one code at a time."""
     return torch.tensor([min(range(len(codebook)), key=lambda k: float((row - codebook[k]).norm())) for row in ze])
@@ -53,6 +54,7 @@ class VQStraightThrough:
         moved = gradient(loss, ze, codebook)
         return dict(zq=zq, idx=idx, loss=loss, through=list(through), moved=list(moved), count=count)
 
+    @once
     def want(self, ze, codebook, beta=0.25):
         """Loss and its two gradients, term by term."""
         idx = nearest(ze, codebook)
