@@ -129,12 +129,17 @@ class ConditionalGAN(GAN):
     """The game with wishes y: (B, A): generator(z, y) draws what is asked for, critic(x, y) judges picture and wish
     together, is it real *and* does it fit   (Mirza & Osindero 2014, eq. 2).
 
-    Some of the wishes are forgotten in training, −1 for anything, for both players alike.
+    In every fourth row of a batch some of the wishes are forgotten, −1 for anything, for both players alike.
     """
+
+    forget = 0.25
 
     def loss_of_critic(self, x: Tensor, y=None) -> Losses:
         """The critic's turn: each fake goes with the wish it was made for, and meets a picture with this wish."""
-        self.wish = None if y is None else Attributes.drop(y)
+        self.wish = y
+        if y is not None:
+            forgetful = torch.rand(len(y), 1, device=y.device) < self.forget
+            self.wish = torch.where(forgetful, Attributes.drop(y), y)
         return super().loss_of_critic(x, self.wish)
 
     def score_of_generator(self, x: Tensor, y) -> Tensor:
