@@ -79,7 +79,7 @@ RECIPES = {
                {"ema_decay": 0.998}, first="comic-vae", patience=3_000),
         Recipe("comic-gan-cond", "comic", 32, lambda first: ConditionalCodeGAN(first, comic_sizes()), 600, 64, 1e-3,
                "comic-code-gan that takes wishes: its critic judges the picture and the wish together", ADAM_CODES,
-               first="comic-vae", patience=4_000),
+               first="comic-vae", patience=2_000),
         Recipe("comic-diffusion", "comic", 32, partial(diffusion.face_flow, path=diffusion.cosine), 750, 24, 2e-3,
                "diffusion on the pixels of comic faces, along the cosine path", patience=9_000),
         Recipe("comic-flow",  "comic", 32, lambda: diffusion.face_flow(sizes=comic_sizes()), 750, 24, 2e-3,
