@@ -19,6 +19,7 @@ from genimg_lib.flow import picture_flow
 from genimg_lib.gan import face_gan
 from genimg_lib.latent import CodeCoupling, CodeGAN, ConditionalCodeGAN, LatentFlow
 from genimg_lib.model import GenerativeModel
+from genimg_lib.restore import Restorer, line_art, shrink
 from genimg_lib.pixel import TokenWriter
 from genimg_lib.train import atomic, train
 from genimg_lib.vae import ConvVAE
@@ -96,6 +97,10 @@ RECIPES = {
                "the first GAN: small black-and-white faces", ADAM_GAN, patience=12_000),
         Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  1_300,  24, 1e-3,
                "a GAN of comic faces in colour: the sharpest eyes and mouths", ADAM_GAN, patience=12_000),
+        Recipe("comic-superres", "comic", 64, partial(Restorer, 64, shrink, exact=True), 600, 16, 2e-3,
+               "comic faces from 16 to 64 pixels a side: diffusion that sees the small picture", patience=1_200),
+        Recipe("comic-colour", "comic", 64, partial(Restorer, 64, line_art),            600, 16, 2e-3,
+               "line art of comic faces, coloured in", patience=1_000),
     ]
 }  # fmt: skip
 

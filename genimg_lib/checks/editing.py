@@ -9,7 +9,7 @@ from genimg_lib.checks.core import prop, question
 from genimg_lib.checks.tools import gradient
 
 
-@question("repaint_merge", points=1, title="Inpainting: keep what is known", read="book/outlook/inpainting", hints=(
+@question("repaint_merge", points=1, title="Inpainting: keep what is known", read="notebooks/inpainting", hints=(
     "At this moment of sampling everything is noisy. How noisy must the known pixels be to fit in?",
     "You know the clean picture x0. There is a formula that jumps from x0 to any noise level.",
     "Noise x0 to level ab with the given eps; then choose, pixel by pixel, between that and x_unknown.",
