@@ -143,7 +143,8 @@ def dequantize(x: Tensor) -> Tensor:
 
     x: (B, C, H, W) in [-1, 1]; returns the same shape in [0, 1). Without the noise a density may be infinite.
     """
-    return (((x + 1) * 127.5).round() + torch.rand_like(x)) / LEVELS
+    u = torch.rand_like(x).clamp(max=0.9999)  # nearer to 1, the sum would round up into the next bin
+    return (((x + 1) * 127.5).round() + u) / LEVELS
 
 
 def quantize(v: Tensor) -> Tensor:

@@ -116,6 +116,8 @@ def test_noise_stays_in_its_bin_and_is_rounded_away_again():
     v = flow.dequantize(x)
     assert_close((v * 256).floor().view(-1), torch.arange(256.0))
     assert_close(flow.quantize(v), x)
+    many = flow.dequantize(torch.ones(1, 1, 1_000, 1_000))  # 255 and nearly 1 must not become 256
+    assert (many * 256).floor().min() == (many * 256).floor().max() == 255
     assert 0 <= v.min() and v.max() < 1 and not torch.equal(v, flow.dequantize(x))
     assert flow.quantize(torch.tensor([0.0, 1.0])).tolist() == [-1, 1]
 
