@@ -17,7 +17,7 @@ def grade(
     paths: Annotated[list[Path], typer.Argument(help="notebooks, zip files, or the folder of a class")],
     json_: Annotated[str, typer.Option("--json", metavar="FILE", help="write the results; - for the terminal")] = "",
     out_: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="write every report: HTML, CSV, …")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, max=256, help="sandboxes at once; one a processor")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, max=256, help="sandboxes at once; else as many as pay")] = None,
     timeout: Timeout = 10.0,
     seed: Seed = 0,
     level: Level = None,

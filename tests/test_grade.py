@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import stat
+import threading
 import xml.etree.ElementTree as ET
 import zipfile
 from pathlib import Path
@@ -506,6 +507,25 @@ def test_a_sandbox_that_breaks_costs_nobody_points(genimg, graded, ten, monkeypa
     status, said = genimg("grade", ten, "--out", "out")
     assert status == 2 and "grade it again" in said
     assert not store.Kept(Path("out"), 0, 10.0).load(), "what failed here is graded again by --resume"
+
+
+def test_a_submission_that_hangs_does_not_hold_up_a_small_class(graded, ten, monkeypatch):
+    """Ten notebooks get one sandbox, and another as soon as one waits for long."""
+    others, real, boxes = threading.Event(), session.collect, []
+
+    def collect(box, submission, seed, timeout):
+        boxes.append(box)
+        if submission.path == "s0/02_vae.ipynb":
+            assert others.wait(60), "nobody else was graded meanwhile"
+        else:
+            others.set()
+        return real(box, submission, seed, timeout)
+
+    monkeypatch.setattr(session, "collect", collect)
+    monkeypatch.setattr(pool, "PATIENCE", 0.01)
+    monkeypatch.setattr(pool.os, "cpu_count", lambda: 2)
+    rows = grade.grade([ten])["submissions"]
+    assert [row["status"] for row in rows] == ["graded"] * 10 and len(set(map(id, boxes))) == 2
 
 
 def test_a_weaker_level_is_said_aloud(genimg, graded, ten, monkeypatch):

@@ -24,7 +24,7 @@ def grade(paths, *, seed=0, timeout=10.0, jobs=None, level=None, unsafe=False, d
           on_open=None, sandbox=None, scheduler="") -> dict:  # fmt: skip
     """Grade notebooks, class folders and zip files (or what `layouts.find` found in them).
 
-    timeout: seconds a cell or a question may take. jobs: sandboxes at once; None: one a processor.
+    timeout: seconds a cell or a question may take. jobs: sandboxes at once; None: as many as pay, see `pool`.
     level: "bwrap", "lockdown" or "none"; None takes the strongest that works.
     unsafe: a class may be graded at the level "none". done: {key: entry} of results to take over, see `key`.
     on_result: called with each entry as it comes; on_open: with the level and why none stronger, before the first.
