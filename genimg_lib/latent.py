@@ -82,7 +82,7 @@ class LatentFlow(SecondStage):
 
     def velocity(self, x_t: Tensor, t: Tensor, y: Tensor | None = None) -> Tensor:
         """The guess of eps − w: x_t (B, z), t (B,), y (B, A) or None for anything -> (B, z)."""
-        return self.net(x_t, t, None if self.wish is None else self.wish(y, len(x_t))).float()
+        return self.net(x_t, t, None if self.wish is None else self.wish(y, x_t.shape[0])).float()
 
     def loss(self, codes: Tensor, y=None) -> Losses:
         """Flow matching (Lipman et al. 2023, eq. 23): E ‖net(x_t, t) − (eps − w)‖² / z, w a standardised draw from q.
@@ -172,10 +172,19 @@ class ConditionalCodeGAN(CodeGAN):
         super(CodeGAN, self).__init__(first)
         generator = ConditionalCodeGenerator(self.z, width, sizes)
         self.game = ConditionalGAN(generator, ConditionalCodeCritic(self.z, width, sizes), (self.z,), self.z)
+        self.register_buffer("wishes", torch.full((512, len(sizes)), -1))  # the last that training has seen
+
+    def loss(self, codes: Tensor, y=None) -> Losses:
+        """The critic's turn on codes (B, 2z) from `prepare`; the wishes y: (B, A) are kept for `sample`."""
+        if y is not None:
+            self.wishes = torch.cat([y, self.wishes])[: len(self.wishes)]
+        return super().loss(codes, y)
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
-        """n pictures of the wishes y: (n, A), −1 for anything; or of anything at all."""
+        """n pictures of the wishes y: (n, A), −1 for anything; where none are given, of wishes from the training."""
+        if y is None:
+            y = self.wishes[torch.randint(len(self.wishes), (n,), device=self.device)]
         return self.decode(self.code(torch.randn(n, self.z, device=self.device), y))
 
 
