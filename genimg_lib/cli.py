@@ -17,7 +17,7 @@ from rich.console import Console  # noqa: E402
 from rich.markup import escape  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from genimg_lib import draw_cli, edit_cli, export_cli, grade_cli, interview, learn_cli  # noqa: E402
+from genimg_lib import doctor, draw_cli, edit_cli, export_cli, grade_cli, interview, learn_cli  # noqa: E402
 from genimg_lib._later import later  # noqa: E402
 
 datasets, plot, recipes = map(later, ("genimg_lib.data", "genimg_lib.plot", "genimg_lib.recipes"))
@@ -173,6 +173,7 @@ app.add_typer(export_cli.app, name="export")
 learn_cli.add(app)
 edit_cli.add(app)
 app.command()(interview.interview)
+app.command()(doctor.doctor)
 
 
 def main():
