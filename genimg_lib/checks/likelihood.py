@@ -143,7 +143,7 @@ def log_volume(x, weights, inverse=False):
 
 
 @question(
-    "affine_coupling", points=3, title="The affine coupling layer of Real NVP", read="book/algorithms/flows",
+    "affine_coupling", points=3, title="The affine coupling layer of Real NVP", read="notebooks/flows",
     hints=(
         "Split x along its last axis into two halves. One goes through the net and comes out untouched: "
         "what does that make of the inverse?",
