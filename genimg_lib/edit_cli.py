@@ -47,6 +47,20 @@ def check_out(path: Path, force: bool, endings=None) -> None:
         raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first")
 
 
+def check_kind(path: Path, image: Image.Image, convert: bool) -> None:
+    """ValueError for a picture too large, too small, or of a kind that --convert must allow."""
+    width, height = image.size
+    if width * height > _files.LARGEST:
+        raise ValueError(f"{path} has {width}×{height} pixels, more than {_files.LARGEST:,}; shrink it first")
+    if min(width, height) < LEAST:
+        raise ValueError(f"{path} has {width}×{height} pixels; at least {LEAST} a side are needed")
+    frames = getattr(image, "n_frames", 1)
+    odd = {f"is animated, {frames} frames": frames > 1, "is CMYK, colours for print": image.mode == "CMYK",
+           "has transparent parts": image.has_transparency_data}  # fmt: skip
+    for what in (what for what, so in odd.items() if so and not convert):
+        raise ValueError(f"{path} {what}: edits would lose that; add --convert to go on with it as plain RGB")
+
+
 def read(path: Path, convert: bool = False) -> Image.Image:
     """The picture in a file, RGB and upright. ValueError, in one line, for what would not survive the editing."""
     if not path.is_file():
@@ -54,19 +68,10 @@ def read(path: Path, convert: bool = False) -> Image.Image:
     try:
         with warnings.catch_warnings():  # the limit below decides
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
-        width, height = image.size
-        if width * height > _files.LARGEST:
-            raise ValueError(f"{path} has {width}×{height} pixels, more than {_files.LARGEST:,}; shrink it first")
-        if min(width, height) < LEAST:
-            raise ValueError(f"{path} has {width}×{height} pixels; at least {LEAST} a side are needed")
-        if not convert:
-            frames = getattr(image, "n_frames", 1)
-            odd = {f"is animated, {frames} frames": frames > 1, "is CMYK, colours for print": image.mode == "CMYK",
-                   "has transparent parts": image.has_transparency_data}  # fmt: skip
-            for what in (what for what, so in odd.items() if so):
-                raise ValueError(f"{path} {what}: edits would lose that; add --convert to go on with it as plain RGB")
-        return _files._rgb(ImageOps.exif_transpose(image))
+            file = Image.open(path)
+        with file as image:
+            check_kind(path, image, convert)
+            return _files._rgb(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} has more pixels than memory is for; shrink it first") from error
     except (UnidentifiedImageError, OSError, SyntaxError, EOFError) as error:
@@ -177,10 +182,10 @@ def inpaint(
 
 def clean(x: Tensor, noise: float | None) -> Tensor:
     """A photograph (3, H, W) without its noise: means over patches that look alike, wherever they are."""
-    from skimage.restoration import denoise_nl_means, estimate_sigma
+    from skimage.restoration import denoise_nl_means
 
     pixels = ((x + 1) / 2).movedim(0, -1).double().numpy()
-    sigma = estimate_sigma(pixels, average_sigmas=True, channel_axis=-1) if noise is None else noise / 2
+    sigma = (edit.noise_of(x) if noise is None else noise) / 2
     done = denoise_nl_means(pixels, patch_size=5, patch_distance=6, h=0.8 * sigma, sigma=sigma, channel_axis=-1)
     return torch.from_numpy(done).movedim(-1, 0).float() * 2 - 1
 
@@ -196,9 +201,7 @@ def enhance(
     one_of(task, "denoise enlarge colour", "--task")
     one_of(by, "photo faces", "--by")
     if by == "photo" and task == "colour":
-        raise ValueError(
-            "colouring needs a model of what is coloured; only one of comic faces is here: --by faces"
-        )
+        raise ValueError("colouring needs a model of what is coloured; only one of comic faces is here: --by faces")
     check_out(out_, force)
     image = read(picture, convert)
     torch.manual_seed(seed)

@@ -117,6 +117,18 @@ def test_resampling_makes_the_filling_hear_of_the_rest(path):
     assert often[..., 1].mean() > 0.45
 
 
+def test_what_is_seen_is_kept_and_the_rest_is_drawn():
+    """The sum is known; the difference is N(0, 0.018) whatever the sum, and few ancestral steps vary it too little."""
+    torch.manual_seed(0)
+    known = torch.full((2_000, 1, 1, 1), 0.3)
+    drawn = edit.null_space(
+        Pixels(linear), known, lambda x: x.mean(-1, keepdim=True), lambda y: y.expand(-1, 1, 1, 2), 40
+    )
+    assert_close(drawn.mean(-1, keepdim=True), known, atol=1e-5, rtol=0)
+    difference = drawn[..., 0] - drawn[..., 1]
+    assert abs(difference.mean()) < 0.02 and 0.3 < difference.var() / 0.018 < 1.2
+
+
 # --- noise
 
 
@@ -127,6 +139,14 @@ def test_the_level_of_a_noise(path):
         assert_close((path.sigma(t) / path.alpha(t)).item(), noise, atol=1e-6, rtol=1e-6)
     with pytest.raises(ValueError, match="above 0"):
         edit.level_of(path, 0)
+
+
+def test_the_deviation_of_the_noise_is_found_on_a_ramp_with_an_edge():
+    torch.manual_seed(0)
+    x = torch.linspace(-0.5, 0.5, 64).expand(3, 64, 64).clone()
+    x[:, 30:] += 0.4
+    assert edit.noise_of(x) < 1e-4
+    assert_close(edit.noise_of(x + 0.2 * torch.randn_like(x)), 0.2, atol=0.01, rtol=0)
 
 
 def test_one_step_is_the_mean_and_many_are_a_draw():

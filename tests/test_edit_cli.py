@@ -39,7 +39,8 @@ def small_models(monkeypatch):
 
 
 def pixels(path):
-    return np.asarray(Image.open(path).convert("RGB"))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 @pytest.mark.parametrize("by", ["smooth", "copy", "faces"])
@@ -159,4 +160,4 @@ def test_a_walk_is_a_strip_or_moves(run, photo, tmp_path, small_models):
     assert status == 0 and "not like a comic face" in said
     assert pixels(tmp_path / "strip.png").shape == (32, 3 * 32 + 2 * 2, 3)
     assert run("walk", photo, photo, "--frames", 3, "--out", "moves.gif")[0] == 0
-    assert Image.open(tmp_path / "moves.gif").size == (128, 128)
+    assert pixels(tmp_path / "moves.gif").shape == (128, 128, 3)
