@@ -19,8 +19,8 @@ from genimg_lib.flow import picture_flow
 from genimg_lib.gan import face_gan
 from genimg_lib.latent import CodeCoupling, CodeGAN, ConditionalCodeGAN, LatentFlow
 from genimg_lib.model import GenerativeModel
-from genimg_lib.restore import Restorer, line_art, shrink
 from genimg_lib.pixel import TokenWriter
+from genimg_lib.restore import Restorer, line_art, shrink
 from genimg_lib.train import atomic, train
 from genimg_lib.vae import ConvVAE
 from genimg_lib.vq import FSQ, TokenAutoencoder
@@ -82,9 +82,10 @@ RECIPES = {
                "comic-code-gan that takes wishes: its critic judges the picture and the wish together", ADAM_CODES,
                first="comic-vae", patience=2_000),
         Recipe("comic-diffusion", "comic", 32, partial(diffusion.face_flow, path=diffusion.cosine), 750, 24, 2e-3,
-               "diffusion on the pixels of comic faces, along the cosine path", patience=9_000),
-        Recipe("comic-flow",  "comic", 32, lambda: diffusion.face_flow(sizes=comic_sizes()), 750, 24, 2e-3,
-               "flow matching on the pixels of comic faces, with attributes to ask for", patience=9_000),
+               "diffusion on the pixels of comic faces, along the cosine path", patience=10_000),
+        Recipe("comic-flow",  "comic", 32, lambda: diffusion.face_flow(sizes=comic_sizes(), guidance=2.0),
+               750, 24, 2e-3, "flow matching on the pixels of comic faces, with attributes to ask for",
+               patience=10_000),
         Recipe("comic-latent-cond", "comic", 32, lambda first: LatentFlow(first, sizes=comic_sizes(), guidance=1.5),
                700, 128, 1e-3, "comic-latent that takes wishes: hair, skin, glasses and seven more", first="comic-vae",
                patience=6_000),

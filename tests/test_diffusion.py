@@ -176,6 +176,22 @@ def test_a_journey_has_both_ends():
     assert_close(stations[-1], diffusion.integrate(linear, exact(linear, 0.5), noise, 7, diffusion.euler))
 
 
+def test_a_shift_spends_the_steps_near_noise():
+    asked = []
+
+    def predict(x, t):
+        asked.append(t[0].item())
+        return torch.zeros_like(x)
+
+    for shift in (1.0, 3.0):
+        diffusion.integrate(linear, predict, torch.randn(2, 2), 4, diffusion.euler, shift)
+    assert_close(asked[:4], [1.0, 0.75, 0.5, 0.25])
+    assert_close(asked[4:], [1.0, 0.9, 0.75, 0.5])
+    exact_end = diffusion.integrate(linear, exact(linear, 0.5), torch.full((1, 1), 0.8), 400)
+    assert_close(diffusion.integrate(linear, exact(linear, 0.5), torch.full((1, 1), 0.8), 400, shift=3.0), exact_end,
+                 atol=1e-3, rtol=1e-3)  # fmt: skip
+
+
 # --------------------------------------------------------------------------------------------- guidance
 
 
