@@ -4,6 +4,7 @@ python book/build.py [--fresh] [--out FOLDER]     writes FOLDER/_build/html (def
 """
 
 import argparse
+import runpy
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,10 @@ def main() -> int:
     build = options.out.resolve() / "_build"
     if options.fresh:
         shutil.rmtree(build, ignore_errors=True)
+
+    why_not = runpy.run_path(str(ROOT / "book" / "runtime.py"))["fetch"]()
+    if why_not:
+        print(f"  Two demos show a still only: {why_not}.")
 
     tool = Path(sys.executable).with_name("jupyter-book")
     command = [tool, "build", ROOT, "--path-output", options.out, "-W", "-n", "--keep-going", "-q"]

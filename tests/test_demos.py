@@ -1,6 +1,7 @@
 """The live demos: their numbers agree with torch and with the library, and they answer to mouse and keyboard."""
 
-import json
+import re
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from genimg_lib import diffusion, gan, texture
+from genimg_lib import diffusion, gan, onnx_export, recipes, texture
 from tests.test_site import ROOT, address, browser, site, soups  # noqa: F401
 
 SCRIPTS = ROOT / "book" / "assets" / "demos"
@@ -96,7 +97,8 @@ def test_the_generators_gradients_are_torchs(tab, saturating):
     got = tab.evaluate(
         "(given) => {" + BUILD + """
         const said = generatorLoss(generator, critic, Float64Array.from(given.z), given.saturating);
-        return { loss: said.loss, pull: [...said.pull], gradients: lists(generator), other: lists(critic).flat() }; }""",
+        return { loss: said.loss, pull: [...said.pull], gradients: lists(generator),
+                 other: lists(critic).flat() }; }""",
         given,
     )  # fmt: skip
     assert got["loss"] == pytest.approx(loss.item(), rel=1e-10)
@@ -193,7 +195,8 @@ def test_a_fresh_step_has_the_posteriors_moments(tab):
         """([t, s, x]) => {
         const { PATHS, steps } = genimgDemos.parts.paths;
         const random = genimgDemos.parts.random(3);
-        return Array.from({ length: 20000 }, () => steps.ancestral(PATHS.cosine, () => [0.3], [x], t, s, random)[0]); }""",
+        return Array.from({ length: 20000 }, () =>
+          steps.ancestral(PATHS.cosine, () => [0.3], [x], t, s, random)[0]); }""",
         [t, s, x],
     ))  # fmt: skip
     torch.manual_seed(0)
@@ -241,7 +244,8 @@ def test_a_quilt_is_made_of_the_piece(tab, join):
         const random = genimgDemos.parts.random(4);
         const quilt = new Quilt(source, { size: 40, block: 10, overlap: 3, join, tolerance: 0.1, random });
         while (!quilt.done) quilt.lay();
-        return { pixels: [...quilt.canvas.data], side: quilt.canvas.width, placed: quilt.placed, across: quilt.across }; }""",
+        return { pixels: [...quilt.canvas.data], side: quilt.canvas.width, placed: quilt.placed,
+                 across: quilt.across }; }""",
         join,
     )
     pixels = np.array(got["pixels"]).reshape(got["side"], got["side"])
@@ -250,3 +254,216 @@ def test_a_quilt_is_made_of_the_piece(tab, join):
         top, left = n // got["across"] * 7, n % got["across"] * 7
         inner = pixels[top + 3 : top + 7, left + 3 : left + 7]  # no other block reaches here
         assert (inner == 24 * (i + 3 + np.arange(4))[:, None] + j + 3 + np.arange(4)).all()
+
+
+# --- trained networks, against torch -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The two generators of the page as ONNX files beside their models in torch."""
+    pytest.importorskip("onnxscript", reason="the extra `web` is not installed")
+    folder = tmp_path_factory.mktemp("onnx")
+    models = {name: recipes.load(name, folder) for name in ("comic-latent-cond", "comic-flow")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's exporter, about its own parts
+        for name, model in models.items():
+            onnx_export.export_model(model, folder, name)
+    return models, folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["comic-latent-cond", "comic-flow"])
+def test_an_exported_guess_is_torchs(exported, name):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    models, folder = exported
+    model = models[name]
+    torch.manual_seed(0)
+    path = folder / f"{name}-guess.onnx"
+    assert path.stat().st_size < 4_000_000
+    x = torch.randn(5, *((model.z,) if hasattr(model, "z") else model.shape))
+    t, y = torch.linspace(0.1, 1, 5), torch.randint(-1, 2, (5, len(model.wish.sizes)))
+    with torch.no_grad():
+        want = model.predict(x, t, y)
+    feeds = {"x_t": x.numpy(), "t": t.numpy(), "y": y.int().numpy()}
+    (got,) = onnxruntime.InferenceSession(path).run(None, feeds)
+    assert_close(torch.from_numpy(got), want, rtol=1e-3, atol=1e-3)
+    other = onnxruntime.InferenceSession(path).run(None, feeds | {"y": np.full_like(feeds["y"], -1)})[0]
+    assert np.abs(other - got).max() > 0.01, "the wish is heard"
+
+
+def test_what_takes_no_wishes_is_not_exported(tmp_path):
+    with pytest.raises(ValueError, match="takes wishes, got DrawnFaces"):
+        onnx_export.export_model(recipes.load("drawn-faces", tmp_path), tmp_path, "x")
+
+
+# --- on the site: each demo by mouse and keyboard ------------------------------------------------------------
+
+SHAPES = {
+    "desktop": {"viewport": {"width": 1100, "height": 900}},
+    "phone": {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"},
+}
+
+
+@pytest.fixture(params=SHAPES)
+def page(request, browser, address):  # noqa: F811
+    """The playground, and the list of what it does that it should not."""
+    context = browser.new_context(**SHAPES[request.param])
+    tab, faults = context.new_page(), []
+    tab.on("request", lambda sent: sent.url.startswith((address, "data:", "blob:")) or faults.append(sent.url))
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    tab.on("console", lambda line: line.type in ("error", "warning") and faults.append(line.text))
+    sizes = []
+    tab.on("response", lambda got: sizes.append(got.url))
+    tab.goto(f"{address}{PAGE}", wait_until="load")
+    assert not [url for url in sizes if url.endswith((".onnx", ".wasm", "kit.js"))], "loaded before the click"
+    yield tab
+    assert tab.evaluate("document.documentElement.scrollWidth") <= SHAPES[request.param]["viewport"]["width"]
+    assert not faults
+    context.close()
+
+
+def picture(demo, index=0) -> str:
+    return demo.locator("canvas").nth(index).evaluate("c => c.toDataURL()")
+
+
+def start(tab, name):
+    """Start a demo by the keyboard; returns its figure."""
+    demo = tab.locator(f"#demo-{name}")
+    if not demo.get_attribute("data-scripts"):
+        assert "without the runtime" in demo.locator(".demo-note").inner_text()
+        assert demo.locator(".demo-still img").first.is_visible()
+        pytest.skip("this site was built without onnxruntime-web (no npm)")
+    demo.locator(".demo-start").focus()
+    tab.keyboard.press("Enter")
+    demo.locator(".demo-room").wait_for(state="visible", timeout=120_000)
+    assert demo.locator(".demo-start").is_hidden() and demo.locator(".demo-still").is_hidden()
+    assert tab.evaluate(f"document.querySelector('#demo-{name}').contains(document.activeElement)")
+    return demo
+
+
+def changes(tab, demo, act, index=0):
+    """The picture is another one after `act`, and a time is shown."""
+    before = picture(demo, index)
+    act()
+    tab.wait_for_function(
+        "([id, index, before]) => document.querySelectorAll(`#${id} canvas`)[index].toDataURL() !== before",
+        arg=[demo.get_attribute("id"), index, before], timeout=120_000,
+    )  # fmt: skip
+    assert re.search(r"\d ms", demo.inner_text())
+
+
+def press(tab, control, *keys):
+    control.focus()
+    for key in keys:
+        tab.keyboard.press(key)
+
+
+@pytest.mark.site
+@pytest.mark.browser
+def test_the_gan_game_plays_and_breaks(page):
+    demo = start(page, "gan")
+    page.wait_for_function("/Turn [1-9]/.test(document.querySelector('#demo-gan').innerText)", timeout=120_000)
+    press(page, demo.get_by_role("button", name="Pause"), "Space")
+    changes(page, demo, demo.get_by_role("button", name="One turn").click)
+    changes(page, demo, lambda: press(page, demo.get_by_label("Real points"), "m", "ArrowDown"))
+    for switch in demo.get_by_role("checkbox").all():
+        press(page, switch, "Space")
+        assert switch.is_checked()
+        changes(page, demo, demo.get_by_role("button", name="One turn").click)
+
+
+@pytest.mark.site
+@pytest.mark.browser
+def test_the_denoiser_moves(page):
+    demo = start(page, "denoiser")
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Time"), "End"))
+    assert "t = 0, data" in demo.inner_text()
+    changes(page, demo, lambda: demo.get_by_label("Path").select_option("cosine"))
+    changes(page, demo, lambda: demo.get_by_label("Wish for").select_option("mouth"))
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Guidance"), "End"))
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Steps"), "Home"))
+    changes(page, demo, demo.get_by_role("button", name="New noise").click)
+
+
+@pytest.mark.site
+@pytest.mark.browser
+def test_the_texture_lab_lays_blocks(page):
+    demo = start(page, "texture")
+    changes(page, demo, lambda: press(page, demo.get_by_role("button", name="One block"), "Enter"))
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Block"), "End"))
+    changes(page, demo, lambda: demo.get_by_label("Join").select_option("random"))
+    demo.get_by_role("button", name="Lay all").click()
+    done = "document.querySelector('#demo-texture').innerText.includes('whole picture')"
+    page.wait_for_function(done, timeout=120_000)
+
+
+@pytest.mark.site
+@pytest.mark.browser
+def test_the_face_machine_obeys(page):
+    demo = start(page, "faces")
+    demo.get_by_label("In words").fill("red hair on a bicycle")
+    changes(page, demo, lambda: press(page, demo.get_by_label("In words"), "Enter"))
+    assert "Understood: Hair colour." in demo.inner_text() and "Not understood: on, bicycle." in demo.inner_text()
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Walk"), "PageUp"))
+    changes(page, demo, lambda: demo.get_by_label("Skin").select_option("3"))
+    changes(page, demo, demo.get_by_role("button", name="New faces").click, 1)
+    # The same numbers in torch: a code of the page's own noise, through the same steps.
+    got = page.evaluate(
+        """async () => {
+        const { open, guided, walk } = genimgDemos.parts.runtime;
+        const base = new URL("../_static/demos/", location.href);
+        const x = Float32Array.from({ length: 64 }, (_, i) => Math.sin(7 * i * i + 1));
+        const net = await open(base, "faces-guess.onnx");
+        const stations = await walk(guided(net, [64], new Int32Array(10).fill(1), 1.5, false), x, 1, 12);
+        return [...stations.at(-1).x]; }"""
+    )
+    model = recipes.load("comic-latent-cond")
+    x = torch.tensor([[np.sin(7 * i * i + 1) for i in range(64)]], dtype=torch.float32)
+    want = (model.code(x, 12, torch.ones(1, 10, dtype=torch.long), 1.5) - model.mean) / model.std
+    assert_close(torch.tensor([got]), want, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.site
+@pytest.mark.browser
+def test_faces_come_out_of_noise(page):
+    demo = start(page, "noisy")
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Time"), "End"))
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Steps"), "Home"))
+    changes(page, demo, lambda: demo.get_by_label("Wish for").select_option(index=1))
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Guidance"), "End"))
+
+
+@pytest.mark.site
+@pytest.mark.browser
+def test_the_map_shows_digits(page):
+    demo = start(page, "map")
+    board = demo.locator("canvas").first
+    changes(page, demo, lambda: board.click(position={"x": 40, "y": 60}), 1)
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Across"), "End"), 1)
+    changes(page, demo, lambda: press(page, demo.get_by_role("slider", name="Up"), "Home"), 1)
+    changes(page, demo, demo.get_by_role("button", name="Anywhere").click, 1)
+
+
+@pytest.mark.site
+@pytest.mark.browser
+def test_a_demo_that_cannot_load_says_so(browser, address):  # noqa: F811
+    context = browser.new_context()
+    tab = context.new_page()
+    tab.route("**/gan.js", lambda route: route.abort())
+    tab.goto(f"{address}{PAGE}", wait_until="load")
+    demo = tab.locator("#demo-gan")
+    demo.locator(".demo-start").click()
+    tab.wait_for_function("document.querySelector('#demo-gan .demo-note').textContent.includes('could not start')")
+    assert demo.locator(".demo-still img").first.is_visible() and demo.locator(".demo-start").is_enabled()
+    context.close()
+
+
+@pytest.mark.site
+def test_every_demo_stands_without_javascript(site, soups):  # noqa: F811
+    figures = soups[site / PAGE].select("figure.demo")
+    assert [figure["data-demo"] for figure in figures] == ["faces", "gan", "denoiser", "noisy", "map", "texture"]
+    for figure in figures:
+        assert len(figure.select_one("figcaption").text) > 80
+        for image in figure.select(".demo-still img"):
+            assert len(image["alt"]) > 60 and ((site / PAGE).parent / image["src"]).resolve().is_file()

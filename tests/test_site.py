@@ -4,6 +4,7 @@ The site is GENIMG_SITE (a folder of HTML, fresh from `python book/build.py --fr
 """
 
 import functools
+import gzip
 import http.server
 import os
 import re
@@ -101,6 +102,42 @@ def test_outlines_are_marked_in_the_contents(site, soups):
     assert marked == {f"{page}.html" for page in outlines}
     for page in outlines:
         assert soups[site / f"{page}.html"].select("article .admonition.coming"), page
+
+
+def test_search_engines_and_previews_find_their_way(site, soups):
+    """A sitemap with every page, a favicon, a preview with a picture that exists, and a page for lost visitors."""
+    sitemap = (site / "sitemap.xml").read_text(encoding="utf-8")
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    base = (os.environ.get("GENIMG_BASEURL") or config["html"]["baseurl"]).rstrip("/") + "/"
+    for page in PAGES:
+        soup = soups[site / f"{page}.html"]
+        assert f"<loc>{base}{page}.html</loc>" in sitemap, page
+        icon = soup.find("link", rel="icon")["href"]
+        assert ((site / page).parent / icon).resolve().is_file(), page
+        assert soup.find("meta", property="og:title")["content"] and soup.find("meta", property="og:description"), page
+        picture = soup.find("meta", property="og:image")["content"]
+        assert picture.startswith(base) and (site / picture.removeprefix(base)).is_file(), f"{page}: {picture}"
+    lost = soups[site / "404.html"]
+    assert lost.find("a")["href"] == urlsplit(base).path and lost.html["lang"]
+
+
+def weight(site, page, soup) -> int:
+    """Bytes of a page with all that it loads by itself, as a server that compresses text would send them."""
+    total, files = 0, {site / f"{page}.html"}
+    for tag in soup.find_all(["script", "img", "link"]):
+        url = tag.get("src") or (tag.get("href") if "stylesheet" in tag.get("rel", []) else "") or ""
+        if url and not urlsplit(url).scheme:
+            files.add(((site / page).parent / unquote(urlsplit(url).path)).resolve())
+    for file in files:
+        blob = file.read_bytes()
+        total += len(gzip.compress(blob, 6)) if file.suffix in (".html", ".css", ".js", ".svg") else len(blob)
+    return total
+
+
+def test_no_page_is_heavy(site, soups):
+    weights = {page: weight(site, page, soups[site / f"{page}.html"]) for page in PAGES}
+    heavy = {page: size for page, size in weights.items() if size > 1_500_000}
+    assert not heavy, heavy
 
 
 # --- in a browser -------------------------------------------------------------------------------------------

@@ -4,18 +4,28 @@ All of it is computed by the library when the site is built: nothing here is dra
 """
 
 import base64
+import importlib.util
 import json
+import re
+import runpy
+import shutil
+import types
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
+import yaml
 from matplotlib.figure import Figure
+from PIL import Image
 
-from genimg_lib import data, diffusion, texture
+from genimg_lib import _drawn, data, diffusion, onnx_export, plot, recipes, texture
 from genimg_lib.gan import logistic_critic, non_saturating
 
+ROOT = Path(__file__).resolve().parents[2]
+runtime = types.SimpleNamespace(**runpy.run_path(str(ROOT / "book" / "runtime.py")))
 BOTH = {"-light": "only-light", "-dark": "only-dark"}
 COLOURS = {
     "-light": {"paper": "#f7faf9", "ink": "#24302e", "line": "#b9cbc7", "real": "#1b659f", "fake": "#b84a12"},
@@ -41,7 +51,8 @@ def panels(n: int, colours: dict, size=(8.0, 4.0)) -> tuple[Figure, list]:
     axes = figure.subplots(1, n, squeeze=False)[0]
     figure.subplots_adjust(0.01, 0.01, 0.99, 0.9, wspace=0.04)
     for axis in axes:
-        axis.set(xticks=[], yticks=[], xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal", facecolor=colours["paper"])
+        axis.set(xticks=[], yticks=[], xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
+        axis.set(aspect="equal", facecolor=colours["paper"])
         for spine in axis.spines.values():
             spine.set_color(colours["line"])
     return figure, list(axes)
@@ -152,9 +163,132 @@ def still_of_texture(folder: Path) -> None:
 
 JOINS = ("random", "overlap", "seam")
 
+# --- trained models -----------------------------------------------------------------------------------------
+
+LATENT, PIXELS, MAP = "comic-latent-cond", "comic-flow", "digits-map"
+RUNTIME = [f"ort/{name}" for name in runtime.FILES]
+PHRASES = ROOT / "genimg_lib" / "phrases.yml"
+FILLERS = "a an and the with without of who is person man woman girl boy face someone portrait hair eyes".split()
+# A few wishes that a face of 32 pixels shows well, by attribute and value.
+SHOWN = [("hair_color", "red"), ("hair_color", "black"), ("hair_color", "light blue"), ("hair_length", "long"),
+         ("skin_color", "dark"), ("glasses", "variant01"), ("details", "mustache")]  # fmt: skip
+
+
+def weights_of(*names: str) -> list[Path]:
+    """What a trained demo comes from: the shipped weights, the export, and the words that it understands."""
+    library = ROOT / "genimg_lib"
+    weights = [library / "weights" / f"{name}.safetensors" for name in names]
+    return [*weights, library / "onnx_export.py", *([PHRASES] if PHRASES.is_file() else [])]
+
+
+def export(recipe: str, folder: Path, name: str) -> None:
+    """The network of a recipe, and what runs it; without the packages or without npm nothing is written."""
+    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript")) or not runtime.present():
+        return
+    (folder / "ort").mkdir(exist_ok=True)
+    for file in runtime.FILES:
+        shutil.copyfile(runtime.folder() / file, folder / "ort" / file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's exporter, about its own parts
+        onnx_export.export_model(recipes.load(recipe, NOWHERE), folder, name)
+
+
+NOWHERE = Path("no-runs")  # the shipped weights, whatever the reader trained
+
+
+def phrases() -> list[tuple[str, str, str, list[str]]]:
+    """(attribute, concept, phrase, values): what can be said about a face, from the library's list of phrases."""
+    if not PHRASES.is_file():
+        return [(name, value, f"{value} hair" if name == "hair_color" else value, [value])
+                for name, values in _drawn.attributes("comic").items()
+                for value in values if not value.startswith(("variant", "long0", "long1", "long2", "short"))
+                and value != "none"]  # fmt: skip
+    rows = []
+    for name, concepts in yaml.safe_load(PHRASES.read_text(encoding="utf-8")).items():
+        for concept, entry in concepts.items():
+            hair = [f"{word} hair" for word in entry.get("hair", [])]
+            for phrase in entry.get("adjective", []) + entry.get("with", []) + hair:
+                rows.append((name, str(concept), re.sub("^(a|an|the) ", "", str(phrase)), entry.get("is", [concept])))
+    return rows
+
+
+def still_of_faces(folder: Path) -> None:
+    """Thirty-two faces by the shipped generator, each row with one wish."""
+    model, attributes = recipes.load(LATENT, NOWHERE), _drawn.attributes("comic")
+    wanted = [("hair_color", "red"), ("glasses", "variant01"), ("hair_color", "light blue"), ("details", "mustache")]
+    y = torch.full((32, len(attributes)), -1)
+    for row, (name, value) in enumerate(wanted):
+        y[8 * row : 8 * row + 8, list(attributes).index(name)] = attributes[name].index(value)
+    torch.manual_seed(3)
+    sheet = Image.fromarray(plot.tile(model.sample(32, y), columns=8))
+    sheet.resize((sheet.width * 3, sheet.height * 3), Image.Resampling.BICUBIC).quantize(192).save(
+        folder / "still-faces.png", optimize=True
+    )
+    values = {name: list(map(str, names)) for name, names in attributes.items()}
+    rows = [(n, c, p, [values[n].index(v) for v in vs if v in values[n]]) for n, c, p, vs in phrases() if n in values]
+    concepts = {name: {c: vs for n, c, _, vs in rows if n == name and vs} for name in values}
+    about = {"attributes": values, "concepts": concepts, "phrases": [[p, n, vs] for n, _, p, vs in rows if vs],
+             "fillers": FILLERS, "guidance": model.guidance, "steps": model.steps, "z": model.z,
+             "size": model.shape[-1]}  # fmt: skip
+    (folder / "faces-data.js").write_text(f"genimgDemos.data.faces = {json.dumps(about)};\n", encoding="utf-8")
+    export(LATENT, folder, "faces")
+
+
+def still_of_noisy(folder: Path) -> None:
+    """Four faces at five moments of the walk by the shipped network: what it sees above, what it guesses below."""
+    model, attributes = recipes.load(PIXELS, NOWHERE), _drawn.attributes("comic")
+    torch.manual_seed(5)
+    guess = model.guess()
+    stations = list(diffusion.journey(model.path, guess, torch.randn(4, *model.shape), 8))
+    shown = []
+    for k in (0, 2, 4, 6, 8):
+        t = torch.full((4,), max(1 - k / 8, 1e-3))
+        with torch.no_grad():
+            shown.append((stations[k].clamp(-1, 1), guess(stations[k], t) if k < 8 else stations[k]))
+    sheet = torch.cat([torch.cat([x[i], x0[i]], 1) for i in (0, 1) for x, x0 in shown], 2)
+    picture = Image.fromarray(plot.to_rgb(sheet[None])[0])
+    picture.resize((picture.width * 3, picture.height * 3), Image.Resampling.BICUBIC).quantize(192).save(
+        folder / "still-noisy.png", optimize=True
+    )
+    names = list(attributes)
+    wishes = [[f"{names.index(n)}:{attributes[n].index(v)}", LABELS.get((n, v), f"{v} {n.split('_')[0]}")]
+              for n, v in SHOWN]  # fmt: skip
+    about = {"wishes": wishes, "width": len(names), "guidance": model.guidance, "steps": model.steps,
+             "size": model.shape[-1]}  # fmt: skip
+    (folder / "noisy-data.js").write_text(f"genimgDemos.data.noisy = {json.dumps(about)};\n", encoding="utf-8")
+    export(PIXELS, folder, "noisy")
+
+
+def still_of_map(folder: Path) -> None:
+    """The digits that the decoder draws on a grid of codes; and where held-out digits lie, for the script."""
+    model, edge = recipes.load(MAP, NOWHERE), 2.6
+    axis = torch.linspace(-edge, edge, 14)
+    grid = torch.stack(torch.meshgrid(axis.flip(0), axis, indexing="ij")[::-1], -1).view(-1, 2)
+    held = data.load("digits", model.shape[-1], 400, split="test")
+    with torch.no_grad():
+        sheet = Image.fromarray(plot.tile(model.decode(grid).clamp(-1, 1), columns=14, gap=0))
+        codes = model.encode(held.x)[0]
+    sheet.convert("L").resize((588, 588), Image.Resampling.BICUBIC).quantize(32).save(
+        folder / "still-map.png", optimize=True
+    )
+    rows = [[round(x, 2), round(y, 2), int(label[0])] for (x, y), label in zip(codes.tolist(), held.y, strict=True)]
+    about = {"edge": edge, "size": model.shape[-1], "codes": rows}
+    (folder / "map-data.js").write_text(f"genimgDemos.data.map = {json.dumps(about)};\n", encoding="utf-8")
+    export(MAP, folder, "map")
+
+
+LABELS = {("glasses", "variant01"): "sunglasses", ("details", "mustache"): "mustache"}
+
 DEMOS = {
     "gan": Demo(["kit.js", "gan-nets.js", "gan.js"], still_of_gan, themes=BOTH),
     "denoiser": Demo(["kit.js", "paths.js", "denoiser.js"], still_of_denoiser, (900, 330), themes=BOTH),
     "texture": Demo(["kit.js", "quilting.js", "textures.js", "texture.js"], still_of_texture, (900, 270),
                     files=["textures.js"]),
+    "faces": Demo(["kit.js", "runtime.js", "faces-data.js", "faces.js"], still_of_faces, (816, 408),
+                  files=["faces-data.js", "faces-guess.onnx", "faces-decode.onnx", *RUNTIME],
+                  inputs=lambda: weights_of(LATENT)),
+    "map": Demo(["kit.js", "runtime.js", "map-data.js", "map.js"], still_of_map, (588, 588),
+                files=["map-data.js", "map-decode.onnx", *RUNTIME], inputs=lambda: weights_of(MAP)),
+    "noisy": Demo(["kit.js", "runtime.js", "noisy-data.js", "noisy.js"], still_of_noisy, (960, 192),
+                  files=["noisy-data.js", "noisy-guess.onnx", *RUNTIME], inputs=lambda: weights_of(PIXELS)),
 }  # fmt: skip

@@ -68,12 +68,15 @@ class Demo(Directive):
 
     def page(self, env, name: str, demo, words: dict, missing: list[str]) -> str:
         up = "../" * env.docname.count("/")
-        spoken = words | {"loading": _("Loading …"), "failed": _("It could not start ({why}). The picture above shows what it does.")}  # fmt: skip
+        failed = _("It could not start ({why}). The picture above shows what it does.")
+        spoken = words | {"loading": _("Loading …"), "failed": failed}
         pictures = "".join(
             f'<img src="{up}_static/demos/still-{name}{suffix}.png" alt="{html.escape(words["still"])}" '
             f'class="{theme}" loading="lazy" width="{demo.size[0]}" height="{demo.size[1]}">'
             for suffix, theme in (demo.themes or {"": "one"}).items()
         )
+        if not (made(env.app) / f"still-{name}{next(iter(demo.themes or ['']))}.png").is_file():
+            pictures = ""
         if missing:
             why = _("It cannot run here: this site was built without the runtime for trained models.")
             action = f'<p class="demo-note">{html.escape(why)}</p>'
@@ -90,7 +93,8 @@ class Demo(Directive):
             f'data-words="{html.escape(json.dumps(spoken, ensure_ascii=False))}">'
             f'<div class="demo-still">{pictures}</div>'
             f"<figcaption><p>{html.escape(words['text'])}</p></figcaption>"
-            f'{action}<div class="demo-room" hidden role="group" aria-label="{html.escape(words["title"])}"></div></figure>'
+            f'{action}<div class="demo-room" hidden role="group" aria-label="{html.escape(words["title"])}"></div>'
+            "</figure>"
         )
 
 
@@ -100,8 +104,11 @@ def made(app) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, demo in demo_stills.DEMOS.items():
         stamp = folder / f"{name}.stamp"
-        now = hashlib.sha256(b"".join(p.read_bytes() for p in [Path(demo_stills.__file__), *demo.inputs()])).hexdigest()
-        if stamp.is_file() and stamp.read_text() == now:
+        if not all(path.is_file() for path in demo.inputs()):
+            continue  # no weights, no picture: the page says so
+        sources = [Path(demo_stills.__file__), *demo.inputs()]
+        now = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+        if stamp.is_file() and stamp.read_text() == now and all((folder / file).is_file() for file in demo.files):
             continue
         stamp.unlink(missing_ok=True)
         demo.make(folder)
@@ -114,9 +121,7 @@ def copy_made(app, error) -> None:
     if error is None and app.builder.format == "html":
         target = Path(app.outdir) / "_static" / "demos"
         target.mkdir(parents=True, exist_ok=True)
-        for file in made(app).iterdir():
-            if file.suffix != ".stamp":
-                shutil.copyfile(file, target / file.name)
+        shutil.copytree(made(app), target, ignore=shutil.ignore_patterns("*.stamp"), dirs_exist_ok=True)
 
 
 def add_scripts(app, pagename, templatename, context, doctree) -> None:

@@ -12,8 +12,10 @@ import re
 import shutil
 from importlib.metadata import distribution
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sphinx.errors import ExtensionError
+from sphinx.locale import get_translation
 
 MATHJAX = "sphinx-mathjax-offline"
 # sha256 of MathJax 3.2.2's es5/tex-chtml.js: the same file in this package and in npm's mathjax@3.2.2.
@@ -79,8 +81,33 @@ def clean_pages(app):
         (out / "_static" / "scripts" / name).unlink(missing_ok=True)
 
 
+LOST = """<!doctype html>
+<html lang="{lang}"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="robots" content="noindex"><meta name="description" content="{title}"><title>{title}</title>
+<style>:root {{ color-scheme: light dark; }} body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 34rem;
+margin: 18vh auto; padding: 0 1rem; }} a {{ color: light-dark(#17635d, #7fd0c4); }}</style></head>
+<body><main><h1>{title}</h1><p>{words}</p><p><a href="{home}">{back}</a></p></main></body></html>
+"""
+
+
+def write_404(app):
+    """A page for addresses that lead nowhere. It may be shown at any depth, so its link has the site's full path."""
+    page = LOST.format(
+        lang=app.config.language, title=_("Nothing is here"), home=urlsplit(app.config.html_baseurl).path,
+        words=_("This address leads to no page of the book. It may have moved: the search will find it."),
+        back=_("To the front page"),
+    )  # fmt: skip
+    (Path(app.outdir) / "404.html").write_text(page, encoding="utf-8")
+
+
+def _(words: str) -> str:
+    """The words in the book's language."""
+    return str(get_translation("genimg")(words))
+
+
 def finish(app, error):
     if error is None and app.builder.format == "html":
+        write_404(app)
         copy_mathjax(app)
         clean_pages(app)
 

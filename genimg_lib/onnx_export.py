@@ -1,0 +1,117 @@
+"""Trained networks as ONNX files, for a web page or another language: small enough to load on a click.
+
+What is exported is one guess of the clean thing, predict(x_t, t, y), and the decoder of a first stage; the walk from
+noise to data stays a loop of a few lines wherever it runs. Weights are stored as 16-bit floats and computed with as
+32-bit ones: half the size, and the pictures differ by less than a shade.
+"""
+
+import copy
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from genimg_lib.diffusion import Diffusion
+from genimg_lib.latent import LatentFlow, SecondStage
+from genimg_lib.model import GenerativeModel
+from genimg_lib.vae import ConvVAE
+
+
+class Unchecked(nn.Module):
+    """`nets.Attributes` without its questions about the values, which no graph can ask."""
+
+    def __init__(self, attributes: nn.Module):
+        super().__init__()
+        self.table = attributes.table
+        self.register_buffer("firsts", attributes.firsts)
+
+    def forward(self, y: Tensor, n: int) -> Tensor:
+        """y: (n, A) integers, −1 for anything -> (n, dim)."""
+        return self.table(self.firsts + y.long()).sum(dim=1)
+
+
+class Guess(nn.Module):
+    """predict(x_t, t, y) of a model that takes wishes, as a plain module: y is (n, A), int32."""
+
+    def __init__(self, model: LatentFlow | Diffusion):
+        super().__init__()
+        self.model = copy.deepcopy(model)
+        self.model.wish = Unchecked(model.wish)
+        if isinstance(model, SecondStage):
+            self.model.first = nn.Identity()  # the guess of a code has no use for pictures
+
+    def forward(self, x_t: Tensor, t: Tensor, y: Tensor) -> Tensor:
+        return self.model.predict(x_t, t, y)
+
+
+class Decode(nn.Module):
+    """Codes w (n, z) -> pictures (n, C, H, W) in [-1, 1]. The codes of a second stage are standardised."""
+
+    def __init__(self, model: SecondStage | ConvVAE):
+        super().__init__()
+        second = isinstance(model, SecondStage)
+        self.decoder = copy.deepcopy(model.first.decoder if second else model.decoder)
+        self.register_buffer("mean", model.mean.clone() if second else torch.zeros(model.z))
+        self.register_buffer("std", model.std.clone() if second else torch.ones(model.z))
+
+    def forward(self, w: Tensor) -> Tensor:
+        return self.decoder(w * self.std + self.mean).clamp(-1, 1)
+
+
+def export(net: nn.Module, example: dict[str, Tensor], path: Path) -> Path:
+    """Write a network as an ONNX file with 16-bit weights, for batches of any size.
+
+    example: a batch of each input by name, of two samples at least; the output is called "out". Needs the packages of
+    the extra `web` (ImportError without them).
+    """
+    import onnx
+
+    batch = torch.export.Dim("n", min=1, max=256)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports every library that is not installed
+    program = torch.onnx.export(
+        net.eval(), tuple(example.values()), dynamo=True, verbose=False, input_names=list(example),
+        output_names=["out"], dynamic_shapes=tuple({0: batch} for _ in example),
+    )  # fmt: skip
+    model = halve(program.model_proto)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def halve(model, least: int = 256):
+    """Store each weight of at least `least` numbers as 16-bit floats behind a cast back to 32 bits."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph, casts = model.graph, []
+    for i, weight in enumerate(graph.initializer):
+        values = numpy_helper.to_array(weight)
+        if weight.data_type == TensorProto.FLOAT and values.size >= least:
+            name = weight.name
+            graph.initializer[i].CopyFrom(numpy_helper.from_array(values.astype("float16"), f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = casts + list(graph.node)
+    del graph.node[:], graph.value_info[:], model.metadata_props[:]
+    graph.node.extend(nodes)
+    for node in graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    return model
+
+
+def export_model(model: GenerativeModel, folder: Path, name: str) -> list[Path]:
+    """Write NAME-guess.onnx for a model with wishes, NAME-decode.onnx for one with codes; returns their paths.
+
+    Inputs of the guess: x_t, t (n,), y (n, A) int32. Of the decoder: w. ValueError for any other model.
+    """
+    if isinstance(model, ConvVAE):
+        return [export(Decode(model), {"w": torch.randn(2, model.z)}, folder / f"{name}-decode.onnx")]
+    if not isinstance(model, LatentFlow | Diffusion) or model.wish is None:
+        raise ValueError(f"expected a VAE, or a flow or diffusion that takes wishes, got {type(model).__name__}")
+    shape = (model.z,) if isinstance(model, SecondStage) else model.shape
+    y = torch.zeros(2, len(model.wish.sizes), dtype=torch.int32)
+    example = {"x_t": torch.randn(2, *shape), "t": torch.full((2,), 0.5), "y": y}
+    made = [export(Guess(model), example, folder / f"{name}-guess.onnx")]
+    if isinstance(model, SecondStage):
+        made.append(export(Decode(model), {"w": torch.randn(2, model.z)}, folder / f"{name}-decode.onnx"))
+    return made
