@@ -21,7 +21,7 @@ def too_small(W, sigma, mine):
 
 
 @question(
-    "spectral_normalize", points=3, title="Spectral normalisation of a weight", read="book/algorithms/stable_gans",
+    "spectral_normalize", points=3, title="Spectral normalisation of a weight", read="notebooks/stable_gans",
     hints=(
         "The largest singular value is the most that a matrix can stretch a vector. First make the kernel "
         "a matrix: which axis is the output?",

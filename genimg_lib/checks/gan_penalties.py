@@ -44,7 +44,7 @@ def wgan_gp(x, *weights):
 
 
 @question(
-    "gradient_penalty", points=3, title="WGAN-GP's gradient penalty", read="book/algorithms/stable_gans",
+    "gradient_penalty", points=3, title="WGAN-GP's gradient penalty", read="notebooks/stable_gans",
     hints=(
         "Three steps: mix real and fake with one u a sample, ask autograd for dD/dx at the mix, compare "
         "norms with 1.",
@@ -144,7 +144,7 @@ def r1(gamma, x, *weights):
 
 
 @question(
-    "r1_penalty", points=2, title="The R1 penalty on real images", read="book/algorithms/stable_gans",
+    "r1_penalty", points=2, title="The R1 penalty on real images", read="notebooks/stable_gans",
     hints=(
         "The gradient is taken with respect to the images, so the images must be watched by autograd "
         "first.",

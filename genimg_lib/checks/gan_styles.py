@@ -143,7 +143,7 @@ def demodulated(W, s):
 
 @question(
     "modulated_weight", points=3, title="Modulated, demodulated convolution weights",
-    read="book/algorithms/stable_gans",
+    read="notebooks/stable_gans",
     hints=(
         "Every sample of the batch gets its own kernel, so the result has one axis more than W. Where do "
         "W and s each need an axis of length 1?",
