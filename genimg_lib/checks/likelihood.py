@@ -18,7 +18,7 @@ def visible(k, kind):
 
 
 @question(
-    "pixelcnn_mask", points=1, title="The mask of a PixelCNN", read="book/algorithms/discrete_latents",
+    "pixelcnn_mask", points=1, title="The mask of a PixelCNN", read="notebooks/discrete_latents",
     hints=(
         "Draw a 3 × 3 grid and cross out what has not been written yet when the centre's turn comes, in "
         "reading order.",

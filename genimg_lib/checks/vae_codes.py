@@ -19,7 +19,7 @@ def nearest(ze, codebook):
     "vq_straight_through",
     points=4,
     title="Vector quantisation with a straight-through gradient",
-    read="book/algorithms/discrete_latents",
+    read="notebooks/discrete_latents",
     hints=(
         "Three parts: find the nearest code, say how far off it is, and let the gradient pass the lookup.",
         "The two loss terms have the same value. They differ in which of the two sides stands still: "
@@ -141,7 +141,7 @@ def levels(q, z) -> torch.Tensor:
     "fsq_quantize",
     points=4,
     title="Finite scalar quantisation",
-    read="book/algorithms/discrete_latents",
+    read="notebooks/discrete_latents",
     hints=(
         "First squeeze every number into an interval of length L − 1 or so, smoothly. Then round.",
         "An interval symmetric about 0 holds an odd number of integers. For an even L shift it by a half.",
