@@ -366,7 +366,7 @@ def test_the_gan_game_plays_and_breaks(page):
     page.wait_for_function("/Turn [1-9]/.test(document.querySelector('#demo-gan').innerText)", timeout=120_000)
     press(page, demo.get_by_role("button", name="Pause"), "Space")
     changes(page, demo, demo.get_by_role("button", name="One turn").click)
-    changes(page, demo, lambda: press(page, demo.get_by_label("Real points"), "m", "ArrowDown"))
+    changes(page, demo, lambda: press(page, demo.get_by_role("combobox", name="Real points"), "m", "ArrowDown"))
     for switch in demo.get_by_role("checkbox").all():
         press(page, switch, "Space")
         assert switch.is_checked()
