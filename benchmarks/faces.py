@@ -45,7 +45,7 @@ OURS = {
     "two-stage": ("comic-vae", "comic-latent"),
 }
 POINTS = dict.fromkeys(OURS, (10, 20, 40, 80)) | {
-    "dcgan": (20, 40, 80, 160), "lucidrains": (80, 160), "diffusers": (80, 160)
+    "dcgan": (20, 40, 80, 160, 320), "lucidrains": (80, 160), "diffusers": (80, 160)
 }  # fmt: skip
 PACKAGES = ["denoising-diffusion-pytorch==2.3.4", "diffusers==0.42.1"]
 # what they import; left to pip alone, they bring a torchvision that does not fit the torch here

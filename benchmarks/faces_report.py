@@ -79,6 +79,7 @@ def race_table(found: dict) -> str:
             share = f"{100 * race['seconds'] / race['at']:.0f} %"
         rows.append(f"| {NAMES[race['peer']]} | {SPACES[race['space']]} | {race['best']:.1f} | {race['at']:.0f} s | "
                     f"{ours} | {share} |")  # fmt: skip
+    rows += [f"| {NAMES[peer]} | | not measured | | | |" for peer in PEERS if peer not in curves(found)]
     return "\n".join(rows)
 
 
@@ -95,6 +96,7 @@ def score_table(found: dict) -> str:
         seeds = [point["seeds"] for point in points]
         counted = f"{min(seeds)}–{max(seeds)}" if min(seeds) < max(seeds) else f"{seeds[0]}"
         rows.append(f"| {NAMES[model]} | {counted} | " + " | ".join(at.get(budget, "") for budget in budgets) + " |")
+    rows += [f"| {name} | 0 |" + " |" * len(budgets) for model, name in NAMES.items() if model not in lines]
     real = found["real"]
     rows.append(f"| real faces | | {real['random']:.1f} / {real['pca']:.1f} |" + " |" * (len(budgets) - 1))
     return "\n".join(rows)
