@@ -60,6 +60,8 @@ def test_every_internal_link_leads_somewhere(site, soups):
     ids = {file: {tag["id"] for tag in soup.find_all(id=True)} for file, soup in soups.items()}
     broken = []
     for file, soup in soups.items():
+        if file == site / "404.html":
+            continue  # shown at any depth, it links by full paths: see the test of what search engines need
         for tag in soup.find_all(["a", "img", "script", "link", "source"]):
             url = tag.get("href") or tag.get("src") or ""
             parts = urlsplit(url)

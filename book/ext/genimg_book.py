@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+from html import escape
 from importlib.metadata import distribution
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -100,6 +101,14 @@ def write_404(app):
     (Path(app.outdir) / "404.html").write_text(page, encoding="utf-8")
 
 
+def write_sitemap(app):
+    """The sitemap, with every page, those too that this build found up to date."""
+    pages = (app.config.html_baseurl + app.builder.get_target_uri(page) for page in sorted(app.env.found_docs))
+    rows = "".join(f"<url><loc>{escape(page)}</loc></url>" for page in pages)
+    start = '<?xml version="1.0" encoding="utf-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
+    (Path(app.outdir) / "sitemap.xml").write_text(f"{start}{rows}</urlset>\n", encoding="utf-8")
+
+
 def _(words: str) -> str:
     """The words in the book's language."""
     return str(get_translation("genimg")(words))
@@ -108,6 +117,7 @@ def _(words: str) -> str:
 def finish(app, error):
     if error is None and app.builder.format == "html":
         write_404(app)
+        write_sitemap(app)
         copy_mathjax(app)
         clean_pages(app)
 
