@@ -1,6 +1,10 @@
 """What several tests stand on."""
 
+import signal
+
 import pytest
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background without it
 
 
 @pytest.fixture
