@@ -45,6 +45,17 @@ def read_picture(path, size):
         return square(_rgb(upright), size)
 
 
+def check_out(path, force):
+    """Say before the work what would go wrong after it: no picture's ending, a file that stands there, no folder."""
+    known = {end for end, kind in Image.registered_extensions().items() if kind in Image.SAVE}
+    if path.suffix.lower() not in known:
+        raise ValueError(f"--out {path} has no ending of a picture that can be written; try {path.with_suffix('.png')}")
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists; choose another name or add --force")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first")
+
+
 def _rgb(image):
     if image.mode[0] in "IF":  # one channel of 16 or 32 bits, which convert("RGB") would cut off at 255
         values = np.nan_to_num(np.asarray(image, np.float64))

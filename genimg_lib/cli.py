@@ -17,7 +17,7 @@ from rich.console import Console  # noqa: E402
 from rich.markup import escape  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from genimg_lib import doctor, draw_cli, edit_cli, export_cli, grade_cli, interview, learn_cli  # noqa: E402
+from genimg_lib import _files, doctor, draw_cli, edit_cli, export_cli, grade_cli, interview, learn_cli  # noqa: E402
 from genimg_lib._later import later  # noqa: E402
 
 datasets, plot, recipes = map(later, ("genimg_lib.data", "genimg_lib.plot", "genimg_lib.recipes"))
@@ -36,14 +36,6 @@ def fail(message: str, status: int = 2):
     """Say what is wrong in one red line and leave."""
     err.print(f"[red]genimg:[/red] {message}", highlight=False, soft_wrap=True)
     raise typer.Exit(status)
-
-
-def check_free(path: Path, force: bool) -> None:
-    """An output never replaces a file unasked."""
-    if path.exists() and not force:
-        fail(f"{path} exists; choose another name or add --force")
-    if not path.parent.exists():
-        fail(f"the folder {path.parent} does not exist; create it first")
 
 
 @app.command("list")
@@ -101,16 +93,12 @@ def sample(
 ):
     """Draw N pictures by a trained recipe on one sheet."""
     import torch
-    from PIL import Image
 
     recipe = recipes.get(name)
-    check_free(out_, force)
-    if out_.suffix.lower() not in Image.registered_extensions():
-        fail(f"{out_} has no picture's ending; try {out_.with_suffix('.png')}")
+    _files.check_out(out_, force)
     model = recipes.load(recipe.name, RUNS)
     torch.manual_seed(seed)
-    sheet = Image.fromarray(plot.tile(model.sample(n)))
-    sheet.resize((sheet.width * scale, sheet.height * scale), Image.Resampling.NEAREST).save(out_)
+    plot.save(model.sample(n), out_, scale)
     out.print(f"{n} pictures of {name} → {out_}")
 
 

@@ -13,9 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from genimg_lib._later import later
-from genimg_lib._shards import cache_folder
 
-torch, recipes = later("torch"), later("genimg_lib.recipes")
+torch, recipes, shards = later("torch"), later("genimg_lib.recipes"), later("genimg_lib._shards")
 
 out = Console()
 
@@ -58,7 +57,7 @@ def look() -> Iterator[Finding]:
     yield Finding("torch", True, torch.__version__, "nothing here runs", needed=True)
     fast, name = device()
     yield Finding("GPU", fast, name, "`genimg weights` takes a night instead of minutes; nothing else needs one")
-    cache = cache_folder()
+    cache = shards.cache_folder()
     drawn = cache.exists() and any(cache.glob("faces/*/*.npz"))
     yield Finding("drawn faces", drawn, str(cache), "the first use draws them: a few minutes, once")
     shipped = [r.name for r in recipes.RECIPES.values() if r.patience]

@@ -6,11 +6,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from genimg_lib import _files
 from genimg_lib._later import later
 
-torch, Image = later("torch"), later("PIL.Image")
-plot, recipes, training, words = (later(f"genimg_lib.{name}") for name in ("plot", "recipes", "train", "words"))
-out, err = Console(), Console(stderr=True)
+torch = later("torch")
+plot, recipes, training, words = map(
+    later, ("genimg_lib.plot", "genimg_lib.recipes", "genimg_lib.train", "genimg_lib.words")
+)
+out = Console()
 MODEL = "comic-latent-cond"  # who draws
 
 
@@ -50,14 +53,8 @@ def draw(
         for attribute, named in words.concepts().items():
             out.print(f"{attribute.replace('_', ' ')}: {', '.join(named)}", highlight=False)
         return
-    if out_.suffix.lower() not in Image.registered_extensions():
-        raise ValueError(f"{out_} has no picture's ending; try {out_.with_suffix('.png')}")
-    if out_.exists() and not force:
-        raise FileExistsError(f"{out_} exists; choose another name or add --force")
-    if not out_.parent.exists():
-        raise FileNotFoundError(f"the folder {out_.parent} does not exist; create it first")
+    _files.check_out(out_, force)
     wish = listener().wish(sentence)
-    sheet = Image.fromarray(plot.tile(faces(recipes.load(MODEL), wish, n, seed)))
-    sheet.resize((sheet.width * scale, sheet.height * scale), Image.Resampling.NEAREST).save(out_)
+    plot.save(faces(recipes.load(MODEL), wish, n, seed), out_, scale)
     heard = ", ".join(f"{a.replace('_', ' ')}: {c}" for a, c in wish.items()) or "nothing in particular"
     out.print(f"heard {heard}; {n} faces → {out_}", highlight=False, soft_wrap=True)

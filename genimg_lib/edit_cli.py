@@ -1,18 +1,26 @@
 """The commands `genimg inpaint | enhance | style | walk`: the editing chapters on your own pictures."""
 
+from __future__ import annotations  # so that torch need not be imported for its name
+
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 import typer
 from PIL import Image, ImageOps, UnidentifiedImageError
 from rich.console import Console
-from torch import Tensor
 
-from genimg_lib import _files, edit, plot, recipes, restore, style
+from genimg_lib import _files
+from genimg_lib._later import later
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+torch = later("torch")
+edit, plot, recipes, restore, style = map(
+    later, ("genimg_lib.edit", "genimg_lib.plot", "genimg_lib.recipes", "genimg_lib.restore", "genimg_lib.style")
+)
 
 out, err = Console(), Console(stderr=True)
 RUNS = Path("runs")
@@ -33,18 +41,6 @@ def add(app: typer.Typer) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- files
-
-
-def check_out(path: Path, force: bool, endings=None) -> None:
-    """Say before the work what would go wrong after it."""
-    known = {end for end, kind in Image.registered_extensions().items() if kind in Image.SAVE}
-    if path.suffix.lower() not in (endings or known):
-        wanted = " or ".join(endings) if endings else ".png"
-        raise ValueError(f"--out {path} has no ending of a picture that can be written; try {wanted}")
-    if path.exists() and not force:
-        raise FileExistsError(f"{path} exists; choose another name or add --force")
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first")
 
 
 def check_kind(path: Path, image: Image.Image, convert: bool) -> None:
@@ -161,11 +157,11 @@ def inpaint(
 ):  # fmt: skip
     """Fill a hole in a picture. Everything outside it stays as it is."""
     one_of(by, "copy smooth faces", "--by")
-    check_out(out_, force)
+    _files.check_out(out_, force)
     image = read(picture, convert)
     known, x = hole_of(image, mask, box), to_tensor(image)[0]
     if by == "faces":
-        whole = F.interpolate((~known).float()[None, None], (32, 32), mode="area")[0, 0] == 0
+        whole = torch.nn.functional.interpolate((~known).float()[None, None], (32, 32), mode="area")[0, 0] == 0
         torch.manual_seed(seed)
         new = edit.inpaint(recipes.load("comic-diffusion", RUNS), edit.resize(x[None], 32), whole)
         x = edit.resize(new, tuple(known.shape))[0]
@@ -202,7 +198,7 @@ def enhance(
     one_of(by, "photo faces", "--by")
     if by == "photo" and task == "colour":
         raise ValueError("colouring needs a model of what is coloured; only one of comic faces is here: --by faces")
-    check_out(out_, force)
+    _files.check_out(out_, force)
     image = read(picture, convert)
     torch.manual_seed(seed)
     if by == "photo" and task == "enlarge":
@@ -240,7 +236,7 @@ def style_(
     one_of(features, "random trained vgg", "--features")
     if by == "adain" and strength > 1:
         raise ValueError(f"with --by adain the strength goes up to 1, the style's own statistics; not {strength:g}")
-    check_out(out_, force)
+    _files.check_out(out_, force)
     x, y = (to_tensor(fit(read(path, convert), size)) for path in (content, style_picture))
     if min(*x.shape[-2:], *y.shape[-2:]) < 64:
         raise ValueError("both pictures must be at least 64 pixels on their shorter side, once no longer than --size")
@@ -269,18 +265,18 @@ def walk(
     convert: Convert = False, force: Force = False,
 ):  # fmt: skip
     """Walk from one comic face to another through the latent space; a .gif moves, anything else is a strip."""
-    check_out(out_, force)
+    _files.check_out(out_, force)
     x = torch.cat([face(read(path, convert), 32) for path in (first, second)])
     vae = recipes.load("comic-vae", RUNS)
     with torch.no_grad():
         codes, kept = vae.encode(x)[0], edit.psnr(vae.reconstruct(x), x)
     strip = plot.walk(vae.decode, codes[:1], codes[1:], frames)
-    big = restore.repeat(strip.clamp(-1, 1), scale)
     if out_.suffix.lower() == ".gif":
-        pictures = [Image.fromarray(picture) for picture in plot.to_rgb(torch.cat([big, big.flip(0)]))]
+        big = restore.repeat(torch.cat([strip, strip.flip(0)]).clamp(-1, 1), scale)
+        pictures = [Image.fromarray(picture) for picture in plot.to_rgb(big)]
         pictures[0].save(out_, save_all=True, append_images=pictures[1:], duration=100, loop=0)
     else:
-        Image.fromarray(plot.tile(big, columns=min(frames, 12), gap=2 * scale)).save(out_)
+        plot.save(strip, out_, scale, columns=min(frames, 12))
     out.print(f"{frames} faces → {out_}", highlight=False)
     for path, dB in zip((first, second), kept.tolist(), strict=True):
         if dB < 15:

@@ -5,6 +5,7 @@ import inspect
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 PIXELS = 80  # a figure's pixels per inch: notebooks stay small, faces stay sharp
@@ -32,6 +33,12 @@ def tile(x: Tensor, columns: int | None = None, gap: int = 2) -> np.ndarray:
         top, left = i // columns * (height + gap), i % columns * (width + gap)
         sheet[top : top + height, left : left + width] = picture
     return sheet
+
+
+def save(x: Tensor, path, scale: int = 1, columns: int | None = None) -> None:
+    """Write pictures (N, C, H, W) to a file as one sheet, every pixel `scale` times as large."""
+    sheet = Image.fromarray(tile(x, columns))
+    sheet.resize((sheet.width * scale, sheet.height * scale), Image.Resampling.NEAREST).save(path)
 
 
 def grid(x: Tensor, columns: int | None = None, titles=None, scale: float = 1.0, ax=None):

@@ -3,6 +3,8 @@
 import csv
 import json
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -129,3 +131,11 @@ def test_ctrl_c_saves_and_says_how_to_go_on(genimg, monkeypatch, tmp_path):
     assert status == 1 and "--resume" in said
     monkeypatch.setattr(train, "ema_update", real)
     assert genimg("train", "manga-gan", "--steps", 8, "--resume", "--threads", 1)[0] == 0
+
+
+def test_a_command_starts_without_what_it_does_not_need():
+    """`genimg grade` waits for every import: pictures, models and plots are not for it."""
+    heavy = ("matplotlib", "skimage", "genimg_lib.recipes", "genimg_lib.plot", "genimg_lib.style", "genimg_lib.data")
+    said = f"import sys, genimg_lib.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -46,6 +46,8 @@ def imported(path: Path) -> set[str]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*base, *([node.module] if node.module else [])])
             found |= {f"{module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"genimg_lib(\.\w+)+", str(node.value)):
+            found.add(node.value)  # for `later`
     return found
 
 
