@@ -137,19 +137,33 @@ def weights_of(name: str, runs: Path = Path("runs")) -> Path:
 def load(name: str, runs: Path = Path("runs")) -> GenerativeModel:
     """A trained model, ready to sample: your own run if there is one, else the shipped weights."""
     recipe = get(name)
-    model = build(recipe, runs)
-    if not model.turns():
-        return model.eval()
-    return fill(model, weights_of(name, runs))
+    if not recipe.steps:
+        return recipe.build().eval()
+    path = weights_of(name, runs)
+    known = facts_of(path).get("first")  # of the shipped first stage, where that is the one it was trained with
+    if known is None:
+        return fill(build(recipe, runs), path)
+    if known != facts_of(WEIGHTS / f"{recipe.first}.safetensors").get("sha256"):
+        raise ValueError(f"{path} was trained with another {recipe.first} than ships now: `genimg train {name}` anew")
+    return fill(build(recipe, WEIGHTS), path)
+
+
+def facts_of(path: Path) -> dict:
+    """What stands beside a file of weights; {} if nothing does."""
+    facts = path.with_suffix(".json")
+    return json.loads(facts.read_text()) if facts.exists() else {}
 
 
 def fill(model: nn.Module, path: Path):
     """The model with the weights of a file, ready to use; ValueError if the file is damaged or another model's."""
-    facts = path.with_suffix(".json")
     try:
-        if facts.exists() and json.loads(facts.read_text())["sha256"] != sha256(path.read_bytes()):
+        facts = facts_of(path)
+        if facts and facts["sha256"] != sha256(path.read_bytes()):
             raise ValueError("its checksum differs from the one beside it")
-        model.load_state_dict({key: value.float() for key, value in load_file(path).items()})
+        state = {key: value.float() for key, value in load_file(path).items()}
+        if "first" in facts:
+            state |= {key: value for key, value in model.state_dict().items() if key.startswith("first.")}
+        model.load_state_dict(state)
     except Exception as error:  # safetensors and torch each have their own kinds
         raise ValueError(f"{path} does not hold the weights of {path.stem!r}: {error}") from error
     return model.eval()
@@ -171,15 +185,35 @@ def fit(
 
 
 def save_weights(name: str, ema: GenerativeModel, folder: Path, facts: dict) -> Path:
-    """Write NAME.safetensors (fp16) and NAME.json (checksum, steps, device …) atomically."""
+    """Write NAME.safetensors (fp16) and NAME.json (checksum, steps, device …) atomically.
+
+    A second stage holds its first. Where that is the shipped one, its checksum is written instead of it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    blob = save({k: v.half() if v.is_floating_point() else v for k, v in ema.state_dict().items()})
+    state = ema.state_dict()
+    first = name in RECIPES and RECIPES[name].first
+    shipped = WEIGHTS / f"{first}.safetensors"
+    if first and shipped.exists() and same(ema.first.state_dict(), load_file(shipped)):
+        state = {key: value for key, value in state.items() if not key.startswith("first.")}
+        facts = facts | {"first": facts_of(shipped)["sha256"]}
+    blob = save(packed(state))
     device = platform.processor() or platform.machine() if ema.device.type == "cpu" else torch.cuda.get_device_name()
     facts = {"recipe": name, "sha256": sha256(blob), **facts, "device": device, "torch": torch.__version__}
     path = folder / f"{name}.safetensors"
     atomic(path, lambda file: file.write(blob))
     atomic(path.with_suffix(".json"), lambda file: file.write((json.dumps(facts, indent=1) + "\n").encode()))
     return path
+
+
+def packed(state: dict) -> dict:
+    """The state as a file of weights holds it: fp16."""
+    return {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def same(state: dict, stored: dict) -> bool:
+    """Whether a file of weights holds this state."""
+    state = packed(state)
+    return state.keys() == stored.keys() and all(torch.equal(state[key].cpu(), stored[key]) for key in stored)
 
 
 def sha256(blob: bytes) -> str:
