@@ -99,9 +99,9 @@ RECIPES = {
         Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  1_300,  24, 1e-3,
                "a GAN of comic faces in colour: the sharpest eyes and mouths", ADAM_GAN, patience=12_000),
         Recipe("comic-superres", "comic", 64, partial(Restorer, 64, shrink, exact=True), 600, 16, 2e-3,
-               "comic faces from 16 to 64 pixels a side: diffusion that sees the small picture", patience=1_200),
+               "comic faces from 16 to 64 pixels a side: diffusion that sees the small picture", patience=6_000),
         Recipe("comic-colour", "comic", 64, partial(Restorer, 64, line_art),            600, 16, 2e-3,
-               "line art of comic faces, coloured in", patience=1_000),
+               "line art of comic faces, coloured in", patience=6_000),
     ]
 }  # fmt: skip
 
