@@ -20,7 +20,9 @@ from rich.table import Table  # noqa: E402
 from genimg_lib import _files, doctor, draw_cli, edit_cli, export_cli, grade_cli, interview, learn_cli  # noqa: E402
 from genimg_lib._later import later  # noqa: E402
 
-datasets, plot, recipes = map(later, ("genimg_lib.data", "genimg_lib.plot", "genimg_lib.recipes"))
+datasets, plot, recipes, together = map(
+    later, ("genimg_lib.data", "genimg_lib.plot", "genimg_lib.recipes", "genimg_lib.together")
+)
 gc.enable()
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -64,8 +66,12 @@ def train(
     seed: Seed = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="instead of the count measured to be faster")] = None,
 ):
-    """Train a recipe into runs/NAME; Ctrl-C saves, --resume continues."""
+    """Train a recipe into runs/NAME; Ctrl-C saves, --resume continues.
+
+    On several processors or machines: torchrun --nproc-per-node 2 -m genimg_lib.cli train NAME
+    """
     recipe = recipes.get(name)
+    out.quiet = together.rank() > 0
     if not recipe.steps:
         fail(f"{name} has nothing to learn; `genimg sample {name}` draws at once")
     run = RUNS / name

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from genimg_lib import _drawn, data, diffusion, metrics, rules
+from genimg_lib import _drawn, data, diffusion, metrics, rules, together
 from genimg_lib.flow import picture_flow
 from genimg_lib.gan import face_gan
 from genimg_lib.latent import CodeCoupling, CodeGAN, ConditionalCodeGAN, LatentFlow
@@ -174,11 +174,13 @@ def fit(
 ):
     """Train a recipe into the folder `run`; returns (history, ema). Its weights and facts are written at the end."""
     torch.manual_seed(options.get("seed", 0))
-    model, ds = build(recipe, runs), pictures(recipe)
+    model = build(recipe, runs)
+    with together.one_first():  # the others find the pictures drawn
+        ds = pictures(recipe)
     steps, started = steps or recipe.steps, time.perf_counter()
     settings = {"steps": steps, "batch": recipe.batch, "lr": recipe.lr} | recipe.settings | options
     history, ema = train(model, ds.x, ds.y, run=run, resume=resume, **settings)
-    if len(history) == steps:
+    if len(history) == steps and not together.rank():
         seconds = round(time.perf_counter() - started)
         save_weights(recipe.name, ema, run, {"steps": steps, "seconds": seconds})
     return history, ema

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from genimg_lib import together
 from genimg_lib.model import GenerativeModel
 
 
@@ -28,13 +29,16 @@ def train(
     average of the trained ones: sample from it. With a folder `run` the state is saved there every `save_every` steps,
     at the end, and on Ctrl-C; `resume` continues from it to the same weights as an uninterrupted run.
     watch(step, ema) is called after every step. threads: None measures which count is faster here and keeps it.
+    Processes that torchrun started share each batch (`together`); the first one writes, and all return the same.
     """
     if len(x) < batch:
         raise ValueError(
             f"expected at least one batch of {batch} pictures, got {len(x)}: lower `batch` or add pictures"
         )
+    together.join()
     torch.manual_seed(seed)
     x = model.prepare(x)
+    together.agree(model)
     ema = copy.deepcopy(model).eval().requires_grad_(False)
     optimizers = {
         name: torch.optim.AdamW(trainable(part), lr, betas, weight_decay=weight_decay, fused=True)
@@ -44,29 +48,29 @@ def train(
     if resume and run:
         history = load_state(run / "checkpoint.pt", state, steps)
     first = len(history)
-    bar = tqdm(range(first + 1, steps + 1), initial=first, total=steps, unit="step", leave=False, mininterval=0.5)
+    look = {"unit": "step", "leave": False, "mininterval": 0.5} | ({"disable": True} if together.rank() else {})
+    bar = tqdm(range(first + 1, steps + 1), initial=first, total=steps, **look)
     pace, patience = Pace(threads), CtrlC()
     try:
         for step, index in zip(bar, batches(len(x), batch, seed, first), strict=False):
             pace.before(step - first)
             model.train()
-            real, label, row = (
-                x[index].to(model.device),
-                None if y is None else y[index].to(model.device),
-                {"step": step},
-            )
+            index, row = together.share(index), {}
+            real, label = x[index].to(model.device), None if y is None else y[index].to(model.device)
             for name, (part, loss) in model.turns().items():
                 with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16_pays(model.device)):
-                    terms = loss(real, label)
+                    with together.noise(batch):
+                        terms = loss(real, label)
                 optimizers[name].param_groups[0]["lr"] = lr * schedule(step, steps, warmup, cooldown)
                 optimizers[name].zero_grad()
                 terms["loss"].backward()
+                together.average_gradients(trainable(part))
                 nn.utils.clip_grad_norm_(trainable(part), clip)
                 optimizers[name].step()
                 row |= {f"{name}/{key}": value.item() for key, value in terms.items()}
             ema_update(ema, model, min(ema_decay, step / (step + 10)))  # warm-up: no memory of step 0
-            history.append(row)
-            bar.set_postfix({k: f"{v:.3g}" for k, v in row.items() if k != "step"}, refresh=False)
+            history.append({"step": step} | together.average(row))
+            bar.set_postfix({k: f"{v:.3g}" for k, v in row.items()}, refresh=False)
             if run and step % save_every == 0 and step < steps:
                 save_state(run / "checkpoint.pt", state, history)
             if watch:
@@ -75,7 +79,8 @@ def train(
     except KeyboardInterrupt:
         if not run:
             raise
-        tqdm.write(f"stopped at step {len(history)} of {steps}; --resume continues")
+        if not together.rank():
+            tqdm.write(f"stopped at step {len(history)} of {steps}; --resume continues")
     finally:
         pace.restore()
         patience.restore()
@@ -162,7 +167,7 @@ class CtrlC:
         self.pressed = True
 
     def check(self) -> None:
-        if self.pressed:
+        if together.anybody(self.pressed):  # all stop after the same step
             raise KeyboardInterrupt
 
     def restore(self) -> None:
@@ -171,7 +176,9 @@ class CtrlC:
 
 
 def save_state(path: Path, state: dict, history: list[dict]) -> None:
-    """Write weights, averages, optimisers, random state and history in one atomic file."""
+    """Write weights, averages, optimisers, random state and history in one atomic file; the first process does."""
+    if together.rank():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     saved = {name: part.state_dict() for name, part in state.items()}
     atomic(path, lambda file: torch.save(saved | {"random": torch.get_rng_state(), "history": history}, file))
