@@ -9,6 +9,7 @@ server.ahead(sys.argv[1:])  # the sandbox takes seconds to start; what follows i
 gc.disable()  # what imports make is there to stay
 
 import json  # noqa: E402
+import warnings  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Annotated  # noqa: E402
 
@@ -20,8 +21,8 @@ from rich.table import Table  # noqa: E402
 from genimg_lib import _files, doctor, draw_cli, edit_cli, export_cli, grade_cli, interview, learn_cli  # noqa: E402
 from genimg_lib._later import later  # noqa: E402
 
-datasets, plot, recipes, together = map(
-    later, ("genimg_lib.data", "genimg_lib.plot", "genimg_lib.recipes", "genimg_lib.together")
+datasets, own, plot, recipes, together = map(
+    later, (f"genimg_lib.{name}" for name in ("data", "own", "plot", "recipes", "together"))
 )
 gc.enable()
 
@@ -44,7 +45,8 @@ def fail(message: str, status: int = 2):
 def list_():
     """The recipes and the data sets, with what each is."""
     table = Table("recipe", "data", "steps", "weights", "what", box=None, header_style="bold")
-    for recipe in recipes.RECIPES.values():
+    yours = [recipes.own_recipe(path) for path in sorted(RUNS.glob("*/recipe.json"))]
+    for recipe in [*recipes.RECIPES.values(), *yours]:
         try:
             here = "your run" if RUNS in recipes.weights_of(recipe.name, RUNS).parents else "shipped"
         except FileNotFoundError:
@@ -60,32 +62,72 @@ def list_():
 
 @app.command()
 def train(
-    name: Name,
+    name: Annotated[str, typer.Argument(help="a recipe; `genimg list` shows them")] = "",
+    data_: Annotated[str, typer.Option("--data", help="folder:PATH, to train on your own pictures")] = "",
+    size: Annotated[int | None, typer.Option(help="pixels a side of your own pictures: 32 or 64")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="instead of the recipe's own")] = None,
     resume: Annotated[bool, typer.Option(help="continue an interrupted run")] = False,
     seed: Seed = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="instead of the count measured to be faster")] = None,
 ):
-    """Train a recipe into runs/NAME; Ctrl-C saves, --resume continues.
+    """Train a recipe into runs/NAME, or with --data folder:PATH on your own pictures; Ctrl-C saves, --resume continues.
 
-    On several processors or machines: torchrun --nproc-per-node 2 -m genimg_lib.cli train NAME
+    With --data the name may be left out: the project's two-stage model is trained.
     """
-    recipe = recipes.get(name)
     out.quiet = together.rank() > 0
+    if data_:
+        return train_own(name or own.PROJECT, data_, size, steps, resume, seed=seed, threads=threads)
+    if size:
+        fail("--size is for your own pictures: add --data folder:PATH")
+    if not name:
+        fail("name a recipe, `genimg list` shows them, or your own pictures: --data folder:PATH")
+    recipe = recipes.get(name, RUNS)
     if not recipe.steps:
         fail(f"{name} has nothing to learn; `genimg sample {name}` draws at once")
-    run = RUNS / name
-    if (run / "checkpoint.pt").exists() and not resume:
-        fail(f"{run} holds an earlier run; add --resume to continue it, or move the folder away to start anew")
-    steps = steps or recipe.steps
+    stop_at_earlier_run(recipe, resume)
     if recipe.first:
         recipes.weights_of(recipe.first, RUNS)
-    out.print(f"{name}: {steps:,} steps of {recipe.batch} pictures of {recipe.data}")
-    history, ema = recipes.fit(recipe, run, steps=steps, resume=resume, runs=RUNS, seed=seed, threads=threads)
+    out.print(f"{name}: {steps or recipe.steps:,} steps of {recipe.batch} pictures of {recipe.data}")
+    train_stage(recipe, f"genimg train {name}", steps, resume, seed=seed, threads=threads)
+
+
+def stop_at_earlier_run(recipe, resume: bool):
+    """An earlier run is never overwritten."""
+    if (RUNS / recipe.name / "checkpoint.pt").exists() and not resume:
+        fail(f"{RUNS / recipe.name} holds an earlier run; add --resume to continue it, or move the folder away")
+
+
+def train_stage(recipe, command: str, steps: int | None, resume: bool, **options):
+    """Train one recipe into its folder and say how it went; `command` is what continues it."""
+    steps = steps or recipe.steps
+    history, _ = recipes.fit(recipe, RUNS / recipe.name, steps=steps, resume=resume, runs=RUNS, **options)
     if len(history) < steps:
-        fail(f"stopped after {len(history):,} of {steps:,} steps; `genimg train {name} --resume` continues", 1)
+        fail(f"stopped after {len(history):,} of {steps:,} steps; `{command} --resume` continues", 1)
     last = {key: round(value, 3) for key, value in history[-1].items() if key != "step"}
-    out.print(f"done: {last}; `genimg sample {name}` shows what it learned")
+    out.print(f"done: {last}; `genimg sample {recipe.name}` shows what it learned")
+
+
+def train_own(name: str, where: str, size: int | None, steps: int | None, resume: bool, **options):
+    """Train every stage of a recipe on a folder of pictures, a first stage first; say beforehand how long it takes."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        rows, facts, found = own.stages(name, where, size, RUNS)
+    for warning in heard:
+        out.print(f"[yellow]note:[/yellow] {escape(str(warning.message))}", highlight=False)
+    todo = [row for row in rows if row is rows[-1] or not (RUNS / row.name / f"{row.name}.safetensors").exists()]
+    for row in todo:
+        stop_at_earlier_run(row, resume)
+    out.print(f"{found.name}: {len(found):,} pictures; timing a few steps …", highlight=False)
+    for row, seconds in zip(rows, own.seconds_a_step(rows, found, options["threads"]), strict=True):
+        count = steps or row.steps
+        if row in todo:
+            out.print(f"{row.name}: {count:,} steps of {row.batch}, about {own.duration(count * seconds)} here")
+    for row in todo:
+        own.keep(row, facts, RUNS)
+        again = resume and (RUNS / row.name / "checkpoint.pt").exists()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*cannot be read, left out")  # said above
+            train_stage(row, f"genimg train {name} --data {where} --size {row.size}", steps, again, **options)
 
 
 @app.command()
@@ -100,7 +142,7 @@ def sample(
     """Draw N pictures by a trained recipe on one sheet."""
     import torch
 
-    recipe = recipes.get(name)
+    recipe = recipes.get(name, RUNS)
     _files.check_out(out_, force)
     model = recipes.load(recipe.name, RUNS)
     torch.manual_seed(seed)
@@ -116,8 +158,8 @@ def score(
     json_: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ):
     """Judge a trained recipe on held-out pictures, in two feature spaces."""
-    model = recipes.load(recipes.get(name).name, RUNS)
-    scores = recipes.score(name, model, n, seed)
+    model = recipes.load(recipes.get(name, RUNS).name, RUNS)
+    scores = recipes.score(name, model, n, seed, RUNS)
     if json_:
         print(json.dumps(scores))
         return

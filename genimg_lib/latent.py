@@ -9,7 +9,7 @@ from genimg_lib import diffusion
 from genimg_lib.flow import vector_flow
 from genimg_lib.gan import GAN, ConditionalGAN, Projection
 from genimg_lib.model import GenerativeModel, Losses
-from genimg_lib.nets import Attributes, TimedMLP, mlp
+from genimg_lib.nets import Attributes, TimedMLP, UNet, mlp
 from genimg_lib.vae import reparameterize
 
 
@@ -64,15 +64,17 @@ class LatentFlow(SecondStage):
     """Flow matching on codes: the network guesses the velocity v = eps − w, and w = x_t − t·v (linear path).
 
     steps: of Heun's method in `sample`. sizes: values of each attribute, empty for a flow that takes no wishes.
-    guidance: how far past the plain conditional guess, 1, to go where attributes are asked for.
+    guidance: how far past the plain conditional guess, 1, to go where attributes are asked for. net: the network,
+    (x_t (B, z), t (B,), extra (B, 128) or None) -> (B, z), where it is not a perceptron of this width and depth.
     """
 
     def __init__(
-        self, first: GenerativeModel, width: int = 384, depth: int = 4, steps: int = 12, sizes=(), guidance: float = 1.0
-    ):
+        self, first: GenerativeModel, width: int = 384, depth: int = 4, steps: int = 12, sizes=(),
+        guidance: float = 1.0, net: nn.Module | None = None,
+    ):  # fmt: skip
         super().__init__(first)
         self.steps, self.guidance = steps, guidance
-        self.net = TimedMLP(self.z, width, depth)
+        self.net = net or TimedMLP(self.z, width, depth)
         self.wish = Attributes(sizes, 128) if sizes else None
 
     def turns(self):
@@ -111,6 +113,23 @@ class LatentFlow(SecondStage):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """n pictures of the wishes y: (n, A), −1 for anything; or of anything at all."""
         return self.decode(self.code(torch.randn(n, self.z, device=self.device), y=y))
+
+
+class OnGrid(nn.Module):
+    """A network of small pictures (B, c, h, w) where codes are flat, (B, c·h·w); grid: (c, h, w)."""
+
+    def __init__(self, grid, net: nn.Module):
+        super().__init__()
+        self.grid, self.net = tuple(grid), net
+
+    def forward(self, x_t: Tensor, t: Tensor, extra: Tensor | None = None) -> Tensor:
+        return self.net(x_t.unflatten(1, self.grid), t, extra).flatten(1)
+
+
+def grid_flow(first: GenerativeModel, width: int = 96, mult=(1, 2), blocks: int = 2, **settings) -> LatentFlow:
+    """A flow on the codes of a `vae.SpatialVAE`: a U-Net sees them as the small pictures that they are."""
+    net = UNet(first.grid[0], width, mult, blocks, patch=1)
+    return LatentFlow(first, net=OnGrid(first.grid, net), **settings)
 
 
 class CodeCoupling(SecondStage):

@@ -2,11 +2,13 @@
 
 import difflib
 import hashlib
+import inspect
 import json
 import platform
+import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +19,12 @@ from torch import nn
 from genimg_lib import _drawn, data, diffusion, metrics, rules, together
 from genimg_lib.flow import picture_flow
 from genimg_lib.gan import face_gan
-from genimg_lib.latent import CodeCoupling, CodeGAN, ConditionalCodeGAN, LatentFlow
+from genimg_lib.latent import CodeCoupling, CodeGAN, ConditionalCodeGAN, LatentFlow, grid_flow
 from genimg_lib.model import GenerativeModel
 from genimg_lib.pixel import TokenWriter
 from genimg_lib.restore import Restorer, line_art, shrink
 from genimg_lib.train import atomic, train
-from genimg_lib.vae import ConvVAE
+from genimg_lib.vae import ConvVAE, SpatialVAE
 from genimg_lib.vq import FSQ, TokenAutoencoder
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -30,7 +32,11 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One experiment. `settings` goes to `train.train`; `first` names the recipe of a first stage."""
+    """One experiment. `settings` goes to `train.train`; `first` names the recipe of a first stage.
+
+    Where `build` takes the `size` of a picture, or a second stage the `sizes` of the attributes, the recipe can be
+    trained on the reader's own pictures (`own_row`).
+    """
 
     name: str
     data: str
@@ -43,6 +49,7 @@ class Recipe:
     settings: dict = field(default_factory=dict)
     first: str | None = None
     patience: int = 0  # steps of the weights that ship with the course, if any do
+    base: str = ""  # the recipe that this one is on the reader's own pictures
 
 
 ADAM_GAN = {"betas": (0.0, 0.99), "warmup": 0, "cooldown": 0.4, "ema_decay": 0.999}
@@ -53,6 +60,18 @@ ADAM_CODES = ADAM_GAN | {"ema_decay": 0.998, "clip": 10.0}
 def comic_sizes() -> tuple[int, ...]:
     """How many values each attribute of a comic face has, in the order of its labels."""
     return tuple(len(values) for values in _drawn.attributes("comic").values())
+
+
+def wishes(sizes) -> tuple[int, ...]:
+    """The sizes of somebody's own attributes, () if there are none; those of the comic faces for None."""
+    return comic_sizes() if sizes is None else tuple(sizes)
+
+
+def grid_vae(size: int | None = None) -> SpatialVAE:
+    """An 8×8 grid for pictures of a size; by default comic faces, whose eyes and mouths it looks at closely."""
+    focus = None if size else (22, 50, 10, 42)
+    size = size or 64
+    return SpatialVAE((3, size, size), beta=4.0, patch=size // 8, focus=focus)
 
 
 RECIPES = {
@@ -68,7 +87,7 @@ RECIPES = {
         Recipe("digits-coupling", "digits", 16, partial(picture_flow, (1, 16, 16), depths=(4, 6), width=48),
                600, 32, 2e-3, "a normalizing flow of small handwritten digits: the exact likelihood of a picture",
                patience=2_000),
-        Recipe("comic-vae",   "comic", 32, partial(ConvVAE, (3, 32, 32), z=64, beta=0.25, widths=(96, 192), patch=4),
+        Recipe("comic-vae",   "comic", 32, lambda size=32: ConvVAE((3, size, size), 64, 0.25, (96, 192), size // 8),
                1_250, 16, 3e-3, "a VAE of comic faces: sharp reconstructions, blurred fantasies", patience=12_000),
         Recipe("comic-latent", "comic", 32, LatentFlow,                                 700,  64, 1e-3,
                "a flow on the codes of comic-vae: the fantasies become faces", first="comic-vae", patience=6_000),
@@ -83,12 +102,19 @@ RECIPES = {
                first="comic-vae", patience=2_000),
         Recipe("comic-diffusion", "comic", 32, partial(diffusion.face_flow, path=diffusion.cosine), 600, 24, 2e-3,
                "diffusion on the pixels of comic faces, along the cosine path", patience=10_000),
-        Recipe("comic-flow",  "comic", 32, lambda: diffusion.face_flow(sizes=comic_sizes(), guidance=2.0),
+        Recipe("comic-flow",  "comic", 32,
+               lambda size=32, sizes=None: diffusion.face_flow(size, sizes=wishes(sizes), guidance=2.0),
                600, 24, 2e-3, "flow matching on the pixels of comic faces, with attributes to ask for",
                patience=10_000),
-        Recipe("comic-latent-cond", "comic", 32, lambda first: LatentFlow(first, sizes=comic_sizes(), guidance=1.5),
+        Recipe("comic-latent-cond", "comic", 32,
+               lambda first, sizes=None: LatentFlow(first, sizes=wishes(sizes), guidance=1.5),
                700, 128, 1e-3, "comic-latent that takes wishes: hair, skin, glasses and seven more", first="comic-vae",
                patience=6_000),
+        Recipe("comic-grid-vae", "comic", 64, grid_vae,                               1_500,  16, 3e-3,
+               "comic faces at 64 pixels as a grid of 8×8 places: eyes and mouths survive", patience=9_000),
+        Recipe("comic-grid-flow", "comic", 64, lambda first, sizes=None: grid_flow(first, sizes=wishes(sizes)),
+               1_000, 64, 1e-3, "the project's own: a flow on the grids of comic-grid-vae, with wishes",
+               first="comic-grid-vae", patience=6_000),
         Recipe("comic-fsq",   "comic", 32, lambda: TokenAutoencoder(FSQ((8, 6, 5))),    400,  16, 3e-3,
                "comic faces as 64 tokens of an alphabet of 240, and back", patience=3_000),
         Recipe("comic-tokens", "comic", 32, TokenWriter,                                 350, 16, 3e-3,
@@ -96,22 +122,45 @@ RECIPES = {
                patience=1_600),
         Recipe("manga-gan",   "manga", 28, partial(face_gan, 28, 1),                  1_200,  32, 1e-3,
                "the first GAN: small black-and-white faces", ADAM_GAN, patience=8_000),
-        Recipe("comic-gan",   "comic", 32, partial(face_gan, 32, 3),                  1_300,  24, 1e-3,
+        Recipe("comic-gan",   "comic", 32, partial(face_gan, channels=3),             1_300,  24, 1e-3,
                "a GAN of comic faces in colour: the sharpest eyes and mouths", ADAM_GAN, patience=12_000),
         Recipe("comic-superres", "comic", 64, partial(Restorer, 64, shrink, exact=True), 600, 16, 2e-3,
-               "comic faces from 16 to 64 pixels a side: diffusion that sees the small picture", patience=6_000),
+               "comic faces from 16 to 64 pixels a side: diffusion that sees the small picture", patience=5_000),
         Recipe("comic-colour", "comic", 64, partial(Restorer, 64, line_art),            600, 16, 2e-3,
-               "line art of comic faces, coloured in", patience=6_000),
+               "line art of comic faces, coloured in", patience=5_000),
     ]
 }  # fmt: skip
 
 
-def get(name: str) -> Recipe:
-    """The recipe of a name; ValueError with the nearest name for an unknown one."""
+def get(name: str, runs: Path = Path("runs")) -> Recipe:
+    """The recipe of a name, or of a run on your own pictures; ValueError with the nearest name for an unknown one."""
+    if (runs / name / "recipe.json").is_file():
+        return own_recipe(runs / name / "recipe.json")
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, 1, 0)
         raise ValueError(f"no recipe {name!r}; did you mean {near[0]!r}? `genimg list` shows all {len(RECIPES)}")
     return RECIPES[name]
+
+
+def own_row(recipe: str, data: str, size: int, sizes=(), pictures: int = 2**31) -> Recipe:
+    """A recipe for the reader's own pictures: data "folder:PATH", `sizes` of its attributes, how many there are."""
+    base, place = RECIPES[recipe], re.sub(r"[^\w.-]+", "-", Path(data.removeprefix("folder:")).name).strip("-.")
+    takes = inspect.signature(base.build).parameters
+    told = {"size": size, "sizes": tuple(sizes)}
+    return replace(
+        base, name=f"{recipe}-{place}-{size}", base=recipe, data=data, size=size, patience=0,
+        batch=min(base.batch, pictures),
+        build=partial(base.build, **{key: value for key, value in told.items() if key in takes}),
+        first=base.first and own_row(base.first, data, size).name,
+    )  # fmt: skip
+
+
+def own_recipe(path: Path) -> Recipe:
+    """The row that a run on somebody's own pictures wrote down; ValueError for a damaged file."""
+    try:
+        return own_row(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} does not describe a run on your own pictures: {error}") from error
 
 
 def pictures(recipe: Recipe, split: str = "train") -> data.Dataset:
@@ -136,7 +185,7 @@ def weights_of(name: str, runs: Path = Path("runs")) -> Path:
 
 def load(name: str, runs: Path = Path("runs")) -> GenerativeModel:
     """A trained model, ready to sample: your own run if there is one, else the shipped weights."""
-    recipe = get(name)
+    recipe = get(name, runs)
     if not recipe.steps:
         return recipe.build().eval()
     path = weights_of(name, runs)
@@ -222,9 +271,13 @@ def sha256(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()
 
 
-def score(name: str, model: GenerativeModel, n: int = 2_000, seed: int = 0) -> dict[str, float]:
+def score(
+    name: str, model: GenerativeModel, n: int = 2_000, seed: int = 0, runs: Path = Path("runs")
+) -> dict[str, float]:
     """The scores of a recipe's model on held-out pictures: `metrics.score` of n samples."""
-    real = pictures(get(name), "test").x[:n]
+    real = pictures(get(name, runs), "test").x[:n]
+    if len(real) < 100:
+        raise ValueError(f"a score needs 100 pictures that were held out of the training, and there are {len(real)}")
     torch.manual_seed(seed)
     return metrics.score(real, model.sample(len(real)).cpu())
 

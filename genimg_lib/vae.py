@@ -44,15 +44,15 @@ def importance_bound(log_w: Tensor) -> Tensor:
     return torch.logsumexp(log_w, dim=0) - math.log(len(log_w))
 
 
-def pixel_cost(x: Tensor, x_hat: Tensor, scale: float = 0.06) -> Tensor:
+def pixel_cost(x: Tensor, x_hat: Tensor, scale: float = 0.06, weight: Tensor | float = 1.0) -> Tensor:
     """What a wrong picture costs, one number a sample: Σ (squared error + 1/2 absolute error) / scale over the pixels.
 
     Up to a constant this is −log p(x | z) of a density exp(−(e² + |e|/2) / scale) in the error e of a pixel: a
     Gaussian of variance scale / 2, sharpened at its peak, because flat comic colours are often exactly right.
-    x, x_hat: (B, C, H, W); returns (B,).
+    x, x_hat: (B, C, H, W); weight: (H, W), how often each pixel counts; returns (B,).
     """
     e = x - x_hat
-    return (e.square() + 0.5 * e.abs()).flatten(1).sum(dim=1) / scale
+    return ((e.square() + 0.5 * e.abs()) * weight).flatten(1).sum(dim=1) / scale
 
 
 # ------------------------------------------------------------------------------------------ the network
@@ -76,7 +76,7 @@ class ConvVAE(GenerativeModel):
                 f"widths={tuple(widths)} with patch={patch} shrink a picture {shrink} times, and {height}×{width} "
                 f"is no multiple of {shrink}; load the pictures at such a size, or name one width fewer"
             )
-        self.z, self.beta = z, beta
+        self.z, self.beta, self.weight = z, beta, 1.0
         coarse = (widths[-1], height // shrink, width // shrink)
         n, folded = math.prod(coarse), c * patch**2
 
@@ -98,7 +98,8 @@ class ConvVAE(GenerativeModel):
                 f"expected pictures (B, {', '.join(map(str, self.shape))}), got {tuple(x.shape)}; "
                 f"build the model with shape={tuple(x.shape[1:])} or load the data at another size"
             )
-        return self.encoder(x).float().chunk(2, dim=1)
+        mu, logvar = self.encoder(x).float().chunk(2, dim=1)
+        return mu.flatten(1), logvar.flatten(1)
 
     def decode(self, z: Tensor) -> Tensor:
         """The picture a code stands for: (B, z) -> (B, C, H, W), not clamped."""
@@ -111,7 +112,7 @@ class ConvVAE(GenerativeModel):
     def loss(self, x: Tensor, y=None) -> Losses:
         """−ELBO with the KL weighted by beta, in nats a picture: {"loss", "pixels", "kl"}."""
         mu, logvar = self.encode(x)
-        pixels = pixel_cost(x, self.decode(reparameterize(mu, logvar))).mean()
+        pixels = pixel_cost(x, self.decode(reparameterize(mu, logvar)), weight=self.weight).mean()
         kl = gaussian_kl(mu, logvar).mean()
         return {"loss": pixels + self.beta * kl, "pixels": pixels, "kl": kl}
 
@@ -127,3 +128,36 @@ class ConvAutoencoder(ConvVAE):
     def loss(self, x: Tensor, y=None) -> Losses:
         """The cost of the reconstruction: {"loss"}."""
         return {"loss": pixel_cost(x, self.decode(self.encode(x)[0])).mean()}
+
+
+class SpatialVAE(ConvVAE):
+    """A VAE whose code is itself a small picture: one place of `channels` numbers for every patch of the picture.
+
+    What stands in the code at a place is about that place, so a mouth need not fight with the hair for the numbers of
+    one vector (Rombach et al. 2022, sec. 3.1). shape: (C, H, W), multiples of `patch`. width: channels of the
+    `blocks` residual convolutions on each side. focus: (top, bottom, left, right) in pixels, where an error counts
+    `weight` times: a square of the picture that the eye goes to.
+    """
+
+    def __init__(
+        self, shape=(3, 64, 64), channels: int = 8, beta: float = 1.0, width: int = 128, blocks: int = 3,
+        patch: int = 8, focus: tuple[int, int, int, int] | None = None, weight: float = 10.0,
+    ):  # fmt: skip
+        GenerativeModel.__init__(self)
+        c, height, width_px = self.shape = tuple(shape)
+        if height % patch or width_px % patch:
+            raise ValueError(f"patch={patch} does not divide {height}×{width_px} pixels; try another patch or size")
+        self.grid, self.beta, folded = (channels, height // patch, width_px // patch), beta, c * patch**2
+        self.z = math.prod(self.grid)
+        top, bottom, left, right = focus or (0, 0, 0, 0)
+        self.register_buffer("weight", torch.ones(height, width_px), persistent=False)
+        self.weight[top:bottom, left:right] = weight
+        self.encoder = nn.Sequential(
+            nn.PixelUnshuffle(patch), nn.Conv2d(folded, width, 3, padding=1), *(ResBlock(width) for _ in range(blocks)),
+            nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, 2 * channels, 1),
+        )  # fmt: skip
+        self.decoder = nn.Sequential(
+            nn.Unflatten(1, self.grid), nn.Conv2d(channels, width, 3, padding=1),
+            *(ResBlock(width) for _ in range(blocks)), nn.GroupNorm(8, width), nn.SiLU(),
+            nn.Conv2d(width, folded, 3, padding=1), nn.PixelShuffle(patch),
+        )  # fmt: skip

@@ -9,10 +9,10 @@ from torch.testing import assert_close
 
 from genimg_lib import data, diffusion
 from genimg_lib.diffusion import cosine, linear
-from genimg_lib.latent import LatentFlow
+from genimg_lib.latent import LatentFlow, OnGrid, grid_flow
 from genimg_lib.nets import TimedMLP, time_embedding
 from genimg_lib.train import train
-from genimg_lib.vae import ConvVAE
+from genimg_lib.vae import ConvVAE, SpatialVAE
 
 PATHS = pytest.mark.parametrize("path", [linear, cosine], ids=["linear", "cosine"])
 
@@ -188,3 +188,25 @@ def test_noise_of_a_code_length_becomes_a_picture_the_same_one_each_time():
     eps = torch.randn(3, 4)
     assert torch.equal(flow.decode(flow.code(eps)), flow.decode(flow.code(eps)))
     assert flow.sample(3).shape == (3, 1, 8, 8)
+
+
+def test_a_grid_is_flattened_for_the_flow_and_back_for_its_network():
+    class Left(nn.Module):  # moves every place to the left, and says so
+        def forward(self, x_t, t, extra=None):
+            return x_t.roll(-1, dims=3)
+
+    code = torch.randn(5, 2, 3, 4)
+    assert torch.equal(OnGrid((2, 3, 4), Left())(code.flatten(1), None), code.roll(-1, dims=3).flatten(1))
+
+
+def test_a_flow_on_grids_learns_and_hears():
+    first = SpatialVAE((1, 16, 16), channels=2, width=8, blocks=1, patch=4)
+    flow = grid_flow(first, width=8, sizes=(2, 3), guidance=2.0)
+    x = torch.rand(64, 1, 16, 16) * 2 - 1
+    y = torch.stack([torch.randint(0, 2, (64,)), torch.randint(0, 3, (64,))], 1)
+    history, ema = train(flow, x, y, steps=5, batch=16, lr=1e-3, threads=1)
+    assert history[-1]["flow/loss"] > 0
+    eps = torch.randn(3, flow.z)
+    one, other = (ema.code(eps, y=torch.tensor([[0, k]] * 3)) for k in (0, 2))
+    assert one.shape == (3, 2 * 4 * 4) and not torch.equal(one, other)
+    assert ema.sample(2).shape == (2, 1, 16, 16)

@@ -171,7 +171,31 @@ def test_codes_and_pictures_have_their_shapes(shape):
     assert model.decode(mu).shape == (3, *shape)
 
 
+def test_a_spatial_code_tells_of_its_own_neighbourhood():
+    model = vae.SpatialVAE((3, 32, 32), channels=2, width=8, blocks=1, patch=4).eval()
+    x = torch.zeros(1, 3, 32, 32)
+    other = x.clone()
+    other[..., :4, :4] = 1  # changes the first place, and what two 3×3 convolutions see of it: no further than 2 places
+    mu, mu_other = (model.encode(picture)[0].view(2, 8, 8) for picture in (x, other))
+    assert model.z == 2 * 8 * 8 and model.decode(mu.view(1, -1)).shape == x.shape
+    changed = (mu - mu_other).abs().amax(0)
+    near, far = changed[:3, :3].mean(), changed[3:, 3:].mean()
+    assert near > 3 * far  # group norm whispers a little to everybody
+
+
+def test_an_error_counts_where_the_focus_is():
+    model = vae.SpatialVAE((1, 8, 8), channels=1, width=8, blocks=1, patch=4, focus=(0, 2, 4, 8), weight=10.0)
+    assert model.weight.sum() == 64 + 9 * 8 and (model.weight[:2, 4:] == 10).all()
+    x, x_hat = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8)
+    x_hat[..., 1, 5] = 1
+    inside = vae.pixel_cost(x, x_hat, weight=model.weight)
+    assert_close(inside, 10 * vae.pixel_cost(x, x_hat.flip(-1)))
+    assert_close(vae.pixel_cost(x, x_hat.flip(-1), weight=model.weight), vae.pixel_cost(x, x_hat))
+
+
 def test_errors_teach():
+    with pytest.raises(ValueError, match="patch=8 does not divide 28×28"):
+        vae.SpatialVAE((1, 28, 28))
     with pytest.raises(ValueError, match="25×25 is no multiple of 8; load the pictures at such a size"):
         vae.ConvVAE((1, 25, 25))
     with pytest.raises(ValueError, match=r"expected pictures \(B, 1, 8, 8\), got \(2, 1, 9, 9\); build the model"):
