@@ -5,14 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from genimg_lib.checks.core import load_all
 from tests.test_site import ROOT, address, browser, phone, site, soups  # noqa: F401
 
 QUESTIONS = load_all()
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "exercises").glob("*.ipynb"))
-OPTIONS = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))["sphinx"]["config"]["html_theme_options"]
 
 pytestmark = pytest.mark.site
 
@@ -75,22 +73,6 @@ def test_a_solution_is_behind_a_click(site, soups, name):  # noqa: F811
         assert len(section.select("details.sd-dropdown")) == 2 and section.select("details.hide"), id
         in_the_open = [code.text for code in section.select("div.cell_input") if not code.find_parent("details")]
         assert all(text.strip().startswith("check(") for text in in_the_open), id
-
-
-def test_notebooks_link_to_this_repository(site, soups):  # noqa: F811
-    repository, branch = OPTIONS["repository_url"], OPTIONS["repository_branch"]
-    name = repository.removeprefix("https://github.com/")
-    for path in [*ROOT.glob("exercises/*.ipynb"), *ROOT.glob("solutions/*.ipynb"), ROOT / "notebooks/rules.ipynb"]:
-        file = path.relative_to(ROOT)
-        page = site / file.with_suffix(".html")
-        links = {a.get("href") for a in soups[page].select("header a[href], .bd-header-article a[href]")}
-        assert f"https://mybinder.org/v2/gh/{name}/{branch}?urlpath=lab/tree/{file}" in links
-        assert f"https://colab.research.google.com/github/{name}/blob/{branch}/{file}" in links
-        assert f"../_sources/{file}" in links
-        # What a reader downloads is the notebook itself, without what the page adds to it.
-        assert (site / "_sources" / file).read_bytes() == path.read_bytes()
-    setup = soups[site / "book/practice/overview.html"].select("#on-another-machine pre")[-1].text
-    assert setup.strip() == f"!pip install -q git+{repository}@{branch}"
 
 
 def test_pictures_are_described_in_words(site, soups):  # noqa: F811

@@ -6,13 +6,10 @@ a reader downloads is the notebook itself.
 * `exercises/NN_x.ipynb`: after each check, its three hints (from `genimg_lib.checks`), each folded, and a link.
 * `solutions/NN_x.ipynb`: the question, the code and its explanation, each folded.
 * ``{questions}``: a table of all of them, with topic, difficulty, minutes and points.
-* ``{colab-setup}``: the line that Colab needs first, with this repository's address.
-* The repository's address is `repository_url` in _config.yml, or GENIMG_REPOSITORY in the environment.
 """
 
 import inspect
 import json
-import os
 import re
 from pathlib import Path
 
@@ -124,8 +121,8 @@ def attempt_box(docname: str) -> str:
     return (
         ":::{admonition} To attempt it\n:class: tip\n"
         f"On this page you read. To write, run `make lab` and open `{docname}.ipynb`: there the cells run and the "
-        "check answers. The buttons at the top of the page download the same notebook, or open it on Binder or Colab "
-        "({ref}`what Colab needs first <elsewhere>`). The hints are folded below each check, "
+        "check answers. *Run this page*, above, has the same notebook to download, and says {ref}`where else it runs "
+        "<elsewhere>`. The hints are folded below each check, "
         f"and the [solutions](../solutions/{docname.split('/')[1]}.ipynb) are on a page of their own.\n:::"
     )
 
@@ -237,21 +234,6 @@ class Questions(Directive):
         return [box, nodes.paragraph(words, words)]
 
 
-class ColabSetup(Directive):
-    """The cell that makes the library importable on Colab."""
-
-    def run(self):
-        options = self.state.document.settings.env.config.html_theme_options
-        code = f"!pip install -q git+{options['repository_url']}@{options['repository_branch']}"
-        return [nodes.literal_block(code, code, language="text")]
-
-
-def set_repository(app, config) -> None:
-    """One address for the links to Binder and Colab."""
-    if address := os.environ.get("GENIMG_REPOSITORY"):
-        config.html_theme_options["repository_url"] = address.rstrip("/")
-
-
 def add_sorting(app, pagename, templatename, context, doctree) -> None:
     if doctree and any("questions" in box["classes"] for box in doctree.findall(nodes.container)):
         app.add_js_file("sort.js", loading_method="defer")
@@ -259,8 +241,6 @@ def add_sorting(app, pagename, templatename, context, doctree) -> None:
 
 def setup(app):
     app.add_directive("questions", Questions)
-    app.add_directive("colab-setup", ColabSetup)
-    app.connect("config-inited", set_repository)
     app.connect("source-read", read_page)
     app.connect("html-page-context", add_sorting)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
