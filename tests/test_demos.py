@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from genimg_lib import diffusion, gan, onnx_export, recipes, texture
-from tests.test_site import ROOT, address, browser, site, soups  # noqa: F401
+from tests.test_site import DESKTOP, PHONE, ROOT, address, browser, site, soups, watched  # noqa: F401
 
 SCRIPTS = ROOT / "book" / "assets" / "demos"
 PAGE = "book/demos.html"
@@ -299,26 +299,17 @@ def test_what_takes_no_wishes_is_not_exported(tmp_path):
 
 # --- on the site: each demo by mouse and keyboard ------------------------------------------------------------
 
-SHAPES = {
-    "desktop": {"viewport": {"width": 1100, "height": 900}},
-    "phone": {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"},
-}
-
-
-@pytest.fixture(params=SHAPES)
+@pytest.fixture(params=[(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
 def page(request, browser, address):  # noqa: F811
-    """The playground, and the list of what it does that it should not."""
-    context = browser.new_context(**SHAPES[request.param])
-    tab, faults = context.new_page(), []
-    tab.on("request", lambda sent: sent.url.startswith((address, "data:", "blob:")) or faults.append(sent.url))
-    tab.on("pageerror", lambda error: faults.append(str(error)))
-    tab.on("console", lambda line: line.type in ("error", "warning") and faults.append(line.text))
-    sizes = []
-    tab.on("response", lambda got: sizes.append(got.url))
+    """The playground on a desktop and on a phone, which does nothing that it should not."""
+    viewport, scheme = request.param
+    context = browser.new_context(viewport=viewport, color_scheme=scheme)
+    (tab, faults), loaded = watched(context, address), []
+    tab.on("response", lambda got: loaded.append(got.url))
     tab.goto(f"{address}{PAGE}", wait_until="load")
-    assert not [url for url in sizes if url.endswith((".onnx", ".wasm", "kit.js"))], "loaded before the click"
+    assert not [url for url in loaded if url.endswith((".onnx", ".wasm", "kit.js"))], "loaded before the click"
     yield tab
-    assert tab.evaluate("document.documentElement.scrollWidth") <= SHAPES[request.param]["viewport"]["width"]
+    assert tab.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert not faults
     context.close()
 

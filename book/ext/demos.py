@@ -2,7 +2,8 @@
 
 ``{demo} NAME``: its body holds every word that the demo shows, as YAML, so that a translation finds them on the page.
 The scripts are in `book/assets/demos`; each names its words in a first-lines comment "Words: …", and the build stops
-where a page's words and a script's differ. The stills are made by the library (`demo_stills.py`) and kept in
+where a page's words and a script's differ. `CHAPTERS` says what belongs together: a chapter shows a box that leads to
+its demo, and a demo names its chapters. The stills are made by the library (`demo_stills.py`) and kept in
 `_build/demos` until the code or the weights they come from change. Without JavaScript, or where a model's runtime could
 not be installed, the still and the sentence stand.
 """
@@ -18,6 +19,7 @@ import demo_stills
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from sphinx import addnodes
 from sphinx.errors import ExtensionError
 from sphinx.locale import get_translation
 from sphinx.util import logging
@@ -26,6 +28,14 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "book" / "assets" / "demos"
 STANDING = ("title", "text", "still", "start")  # still: what the picture shows, for those who do not see it
 NAMED = re.compile(r"^/\* Words: (.*?)\*/", re.S | re.M)
+CHAPTERS = {
+    "faces": ["notebooks/project_control"],
+    "gan": ["notebooks/gan", "notebooks/stable_gans"],
+    "denoiser": ["notebooks/diffusion", "notebooks/flow_matching"],
+    "noisy": ["notebooks/diffusion"],
+    "map": ["notebooks/vae"],
+    "texture": ["notebooks/rules"],
+}
 log = logging.getLogger(__name__)
 
 
@@ -64,19 +74,28 @@ class Demo(Directive):
         env.note_dependency(str(Path(demo_stills.__file__)))
         for script in demo.scripts:
             env.note_dependency(str(SCRIPTS / script))
-        return [nodes.raw("", self.page(env, name, demo, words, missing), format="html")]
+        known = env.genimg_demos = getattr(env, "genimg_demos", {})
+        known[name] = {"page": env.docname, **{word: words[word] for word in STANDING}}
+        start, end = self.page(env, name, demo, words, missing)
+        return [nodes.raw("", start, format="html"), self.chapters(env, name), nodes.raw("", end, format="html")]
 
-    def page(self, env, name: str, demo, words: dict, missing: list[str]) -> str:
+    def chapters(self, env, name: str) -> nodes.Node:
+        """Where the book explains it."""
+        line = nodes.paragraph("", "", nodes.Text(_("In the book:") + " "), classes=["demo-chapters"])
+        for page in CHAPTERS[name]:
+            line += nodes.Text(", ") if len(line) > 1 else nodes.Text("")
+            line += addnodes.pending_xref(
+                "", nodes.inline(classes=["xref", "std", "std-doc"]), refdomain="std", reftype="doc", refexplicit=False,
+                reftarget=f"/{page}", refdoc=env.docname, refwarn=True,
+            )  # fmt: skip
+        return line
+
+    def page(self, env, name: str, demo, words: dict, missing: list[str]) -> tuple[str, str]:
+        """The HTML before and after the line that names the chapters."""
         up = "../" * env.docname.count("/")
         failed = _("It could not start ({why}). The picture above shows what it does.")
         spoken = words | {"loading": _("Loading …"), "failed": failed}
-        pictures = "".join(
-            f'<img src="{up}_static/demos/still-{name}{suffix}.png" alt="{html.escape(words["still"])}" '
-            f'class="{theme}" loading="lazy" width="{demo.size[0]}" height="{demo.size[1]}">'
-            for suffix, theme in (demo.themes or {"": "one"}).items()
-        )
-        if not (made(env.app) / f"still-{name}{next(iter(demo.themes or ['']))}.png").is_file():
-            pictures = ""
+        pictures = stills(env.app, name, words["still"], up)
         if missing:
             why = _("It cannot run here: this site was built without the runtime for trained models.")
             action = f'<p class="demo-note">{html.escape(why)}</p>'
@@ -88,14 +107,14 @@ class Demo(Directive):
                 f"<noscript><p>{html.escape(_('This demo needs JavaScript.'))}</p></noscript>"
             )
             data = f' data-scripts="{html.escape(json.dumps(demo.scripts))}"'
-        return (
+        start = (
             f'<figure class="demo" id="demo-{name}" data-demo="{name}"{data} '
             f'data-words="{html.escape(json.dumps(spoken, ensure_ascii=False))}">'
             f'<div class="demo-still">{pictures}</div>'
             f"<figcaption><p>{html.escape(words['text'])}</p></figcaption>"
             f'{action}<div class="demo-room" hidden role="group" aria-label="{html.escape(words["title"])}"></div>'
-            "</figure>"
         )
+        return start, "</figure>"
 
 
 def made(app) -> Path:
@@ -116,6 +135,48 @@ def made(app) -> Path:
     return folder
 
 
+def stills(app, name: str, alt: str, up: str) -> str:
+    """A demo's picture, for each mode; nothing where it could not be made."""
+    demo, found = demo_stills.DEMOS[name], ""
+    for suffix, theme in (demo.themes or {"": "one"}).items():
+        if (made(app) / f"still-{name}{suffix}.png").is_file():
+            found += (
+                f'<img src="{up}_static/demos/still-{name}{suffix}.png" alt="{html.escape(alt)}" class="{theme}" '
+                f'loading="lazy" width="{demo.size[0]}" height="{demo.size[1]}">'
+            )
+    return found
+
+
+def lead_to_demos(app, doctree, docname) -> None:
+    """In a chapter, after what it promises: a box for each of its demos."""
+    section = next(doctree.findall(nodes.section), None)
+    known = getattr(app.env, "genimg_demos", {})
+    names = [name for name, pages in CHAPTERS.items() if docname in pages and name in known]
+    if app.builder.format != "html" or not names or section is None:
+        return
+    promise = [i for i, part in enumerate(section[:6]) if isinstance(part, nodes.Admonition)]
+    first = [i for i, part in enumerate(section) if isinstance(part, nodes.paragraph)]
+    at = (promise or first or [0])[0] + 1
+    section.insert(at, [nodes.raw("", teaser(app, docname, name, known[name]), format="html") for name in names])
+
+
+def teaser(app, docname: str, name: str, about: dict) -> str:
+    address = f"{app.builder.get_relative_uri(docname, about['page'])}#demo-{name}"
+    picture = stills(app, name, about["still"], "../" * docname.count("/"))
+    first = html.escape(re.match(r".*?[.!?](?=\s|$)", about["text"])[0])
+    return (
+        f'<aside class="try-it">{picture}<p><strong>{html.escape(_("In your browser:"))} '
+        f'<a href="{address}">{html.escape(about["title"])}</a>.</strong> {first}</p></aside>'
+    )
+
+
+def chapters_to_write(app, env, added, changed, removed) -> list[str]:
+    """Where a page with demos changed, the chapters that lead to them change too."""
+    pages = {about["page"] for about in getattr(env, "genimg_demos", {}).values()}
+    touched = pages & (added | changed)
+    return [page for pages in CHAPTERS.values() for page in pages if touched and page in env.found_docs]
+
+
 def copy_made(app, error) -> None:
     """What was computed goes beside the scripts."""
     if error is None and app.builder.format == "html":
@@ -133,6 +194,8 @@ def add_scripts(app, pagename, templatename, context, doctree) -> None:
 
 def setup(app):
     app.add_directive("demo", Demo)
+    app.connect("env-get-outdated", chapters_to_write)
+    app.connect("doctree-resolved", lead_to_demos)
     app.connect("html-page-context", add_scripts)
     app.connect("build-finished", copy_made)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

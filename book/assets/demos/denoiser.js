@@ -31,7 +31,7 @@ genimgDemos.start.denoiser = (kit) => {
     moons: { s: 0.04, parts: { upper: arc(24, 0, Math.PI, moon(0.6)), lower: arc(24, 0, Math.PI, moon(-0.6)) } },
   };
 
-  const set = { cloud: "face", route: "linear", sampler: "heun", steps: 12, wish: "anything", w: 1, seed: 1, at: 6 };
+  const set = { cloud: "face", route: "linear", sampler: "heun", steps: 12, wish: "anything", w: 1, seed: 1 };
   let walks = [];
   let guesses = [];
   let facts = {};
@@ -63,9 +63,6 @@ genimgDemos.start.denoiser = (kit) => {
       detour: middle(lengths).toFixed(2),
       ms: (performance.now() - from).toFixed(0),
     };
-    set.at = Math.min(set.at, set.steps);
-    scrub.max = set.steps;
-    scrub.value = set.at;
     show();
   };
 
@@ -90,21 +87,21 @@ genimgDemos.start.denoiser = (kit) => {
     context.globalAlpha = 0.22;
     context.beginPath();
     for (const stations of walks) {
-      stations.slice(0, set.at + 1).forEach(([px, py], k) => (k ? context.lineTo(x(px), y(py)) : context.moveTo(x(px), y(py))));
+      stations.slice(0, scrub.at + 1).forEach(([px, py], k) => (k ? context.lineTo(x(px), y(py)) : context.moveTo(x(px), y(py))));
     }
     context.stroke();
     context.globalAlpha = 1;
     context.fillStyle = colours.fake;
     for (const stations of walks) {
-      const [px, py] = stations[set.at];
+      const [px, py] = stations[scrub.at];
       context.beginPath();
       context.arc(x(px), y(py), 1.2 * dot, 0, 7);
       context.fill();
     }
-    if (set.at === set.steps) return;
+    if (scrub.at === set.steps) return;
     context.strokeStyle = context.fillStyle = colours.mark;
     guesses.forEach((guess, i) => {
-      const [[px, py], [gx, gy]] = [walks[i][set.at], guess[set.at]];
+      const [[px, py], [gx, gy]] = [walks[i][scrub.at], guess[scrub.at]];
       context.beginPath();
       context.setLineDash([3, 3]);
       context.moveTo(x(px), y(py));
@@ -125,28 +122,8 @@ genimgDemos.start.denoiser = (kit) => {
   for (const [mark, word] of [["real", "real"], ["fake", "fake"], ["mark", "guess"]]) key.append(kit.element("span", `key-${mark}`, words[`key_${word}`]));
   left.append(key);
 
-  const scrub = kit.slider(right, words.scrub, {
-    min: 0, max: set.steps, value: set.at,
-    show: (k) => (k === 0 ? words.noise_end : k === set.steps ? words.data_end : `t = ${(1 - k / set.steps).toFixed(2)}`),
-  }, (k) => { set.at = k; show(); });
-  let wait = 0;
-  const loop = kit.loop(() => {
-    wait += 1;
-    if (wait % 6) return;
-    if (set.at === set.steps) return stop();
-    set.at += 1;
-    scrub.value = set.at;
-    show();
-  });
-  const stop = () => { loop.set(false); toggle.textContent = words.play; };
-  const keys = kit.group(right, "keys");
-  const toggle = kit.button(keys, words.play, () => {
-    if (loop.on) return stop();
-    if (set.at === set.steps) set.at = 0;
-    toggle.textContent = words.pause;
-    loop.set(true);
-  });
-  kit.button(keys, words.fresh, () => { set.seed += 1; walk(); });
+  const scrub = kit.scrubber(right, { last: set.steps, at: 6, every: 6, changed: () => show() });
+  kit.button(scrub.keys, words.fresh, () => { set.seed += 1; walk(); });
 
   const choices = (names) => names.map((name) => [name, words[name]]);
   const wishes = () => choices(["anything", ...Object.keys(CLOUDS[set.cloud].parts)]);
@@ -158,7 +135,7 @@ genimgDemos.start.denoiser = (kit) => {
   kit.menu(right, words.route, choices(Object.keys(PATHS)), set.route, (name) => { set.route = name; walk(); });
   kit.menu(right, words.sampler, choices(Object.keys(steps)), set.sampler, (name) => { set.sampler = name; walk(); });
   kit.slider(right, words.steps, { min: 1, max: 40, value: set.steps }, (n) => {
-    set.at = Math.round((set.at / set.steps) * n);
+    scrub.resize(n);
     set.steps = n;
     walk();
   });

@@ -87,17 +87,12 @@ genimgDemos.start.faces = async (kit) => {
   const keys = kit.group(right, "keys");
   kit.button(keys, words.wish_button, read);
   kit.button(keys, words.fresh, () => { set.seed += MORE + 1; set.drift = 0; drift.value = 0; all(); });
-  const loop = kit.loop(() => {
+  kit.play(keys, () => {
     set.drift += 0.02;
     if (set.drift > 1) Object.assign(set, { drift: 0, seed: set.seed + 1 });
     drift.value = set.drift;
     again();
-  });
-  const toggle = kit.button(keys, words.play, () => {
-    loop.set(!loop.on);
-    toggle.textContent = loop.on ? words.pause : words.play;
-    if (!loop.on) rest();
-  });
+  }, { stopped: () => rest() });
   const drift = kit.slider(right, words.drift, { min: 0, max: 1, step: 0.02, value: 0, show: (v) => Number(v).toFixed(2) }, (v) => { set.drift = v; again(); });
   kit.slider(right, words.guidance, { min: 0, max: 4, step: 0.25, value: set.w, show: (v) => v.toFixed(2) }, (v) => { set.w = v; all(); });
   const say = kit.status(right);

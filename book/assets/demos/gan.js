@@ -10,7 +10,7 @@ genimgDemos.start.gan = (kit) => {
 
   const set = { toy: "mixture", speed: 2, saturating: false, strong: false, greedy: false, seed: 1 };
   let game;
-  let loop = null;
+  let playing = null;
 
   const noise = (n) => Float64Array.from({ length: n * LATENT }, () => game.random.normal());
   const draw = (n) => {
@@ -74,7 +74,7 @@ genimgDemos.start.gan = (kit) => {
       : game.reached === game.places && game.near > 0.6 ? "balanced" : "learning";
     // A verdict is spoken when it has held for a while: the numbers above may flicker, the words should not.
     Object.assign(game, game.verdict === verdict ? { held: game.held + 1 } : { verdict, held: 0 });
-    if (game.held === 15 || !game.steps || !loop?.on) comment(words[verdict]);
+    if (game.held === 15 || !game.steps || !playing?.on) comment(words[verdict]);
   };
 
   // --- pictures
@@ -163,16 +163,12 @@ genimgDemos.start.gan = (kit) => {
   kit.view(left, words.curves, 4.5, curves);
   left.append(kit.element("p", "small", words.curves_text));
 
-  loop = kit.loop(() => {
+  const keys = kit.group(right, "keys");
+  playing = kit.play(keys, () => {
     const from = performance.now();
     for (let i = 0; i < set.speed; i += 1) play();
     look();
     game.cost = 0.8 * game.cost + 0.2 * (performance.now() - from);
-  });
-  const keys = kit.group(right, "keys");
-  const toggle = kit.button(keys, words.pause, () => {
-    loop.set(!loop.on);
-    toggle.textContent = loop.on ? words.pause : words.play;
   });
   kit.button(keys, words.one, () => { play(); look(); });
   kit.button(keys, words.restart, () => { set.seed += 1; restart(); });
@@ -183,5 +179,5 @@ genimgDemos.start.gan = (kit) => {
   const say = kit.status(right);
   const comment = kit.status(right, true);
   restart();
-  loop.set(true);
+  playing.start();
 };

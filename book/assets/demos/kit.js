@@ -123,6 +123,46 @@ genimgDemos.parts.kit = (box, room, words, base) => {
     return made;
   };
 
+  /* A button that starts and stops a loop, and says which it will do. */
+  const play = (into, tick, { starting, stopped } = {}) => {
+    const running = loop(tick);
+    const set = (on) => {
+      if (on === running.on) return;
+      if (on) starting?.();
+      running.set(on);
+      made.textContent = on ? words.pause : words.play;
+      if (!on) stopped?.();
+    };
+    const made = button(into, words.play, () => set(!running.on));
+    return { get on() { return running.on; }, start: () => set(true), stop: () => set(false) };
+  };
+
+  /* A walk from noise to data to scrub through or to play, a station every few frames. `keys` holds its button. */
+  const scrubber = (into, { last, at, every, changed }) => {
+    const made = { at, last };
+    const slide = slider(into, words.scrub, {
+      min: 0, max: last, value: at,
+      show: (k) => (k === 0 ? words.noise_end : k >= made.last ? words.data_end : `t = ${(1 - k / made.last).toFixed(2)}`),
+    }, (k) => { made.at = k; changed(); });
+    const go = (k) => { made.at = k; slide.value = k; changed(); };
+    made.keys = group(into, "keys");
+    let frames = 0;
+    const playing = play(made.keys, () => {
+      frames += 1;
+      if (frames % every) return;
+      if (made.at < made.last) go(made.at + 1);
+      else playing.stop();
+    }, { starting: () => { if (made.at >= made.last) go(0); } });
+    /* The walk has another length now: the same time of it is shown. */
+    made.resize = (length) => {
+      made.at = Math.round((made.at / made.last) * length);
+      made.last = length;
+      slide.max = length;
+      slide.value = made.at;
+    };
+    return made;
+  };
+
   /* A status line for all to read. What changes many times a second is not spoken by screen readers. */
   const status = (into, live = false) => {
     const made = element("p", "status");
@@ -131,7 +171,7 @@ genimgDemos.parts.kit = (box, room, words, base) => {
     return (text) => { made.textContent = text; };
   };
 
-  return { box, room, words, base, element, fill, slider, menu, check, button, group, view, refresh, loop, status, colours };
+  return { box, room, words, base, element, fill, slider, menu, check, button, group, view, refresh, play, scrubber, status, colours };
 };
 
 /* Random numbers that a seed repeats: uniform in [0, 1) (mulberry32), and normal (Box and Muller 1958). */

@@ -55,7 +55,7 @@ genimgDemos.start.map = async (kit) => {
     const { left: x, top: y, width, height } = canvas.getBoundingClientRect();
     go(((2 * (event.clientX - x)) / width - 1) * EDGE, (1 - (2 * (event.clientY - y)) / height) * EDGE);
   };
-  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); stop(); point(event); });
+  canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); playing.stop(); point(event); });
   canvas.addEventListener("pointermove", (event) => { if (event.buttons) point(event); });
   left.append(kit.element("p", "small", words.hint));
 
@@ -67,18 +67,13 @@ genimgDemos.start.map = async (kit) => {
   }).canvas.classList.add("demo-digit");
   const across = kit.slider(right, words.across, { min: -EDGE, max: EDGE, step: STEP, value: 0, show: (v) => v.toFixed(2) }, (v) => go(v, set.z[1]));
   const up = kit.slider(right, words.up, { min: -EDGE, max: EDGE, step: STEP, value: 0, show: (v) => v.toFixed(2) }, (v) => go(set.z[0], v));
-  const loop = kit.loop(() => {
+  const keys = kit.group(right, "keys");
+  const playing = kit.play(keys, () => {
     const far = set.goal && Math.hypot(set.goal[0] - set.z[0], set.goal[1] - set.z[1]);
     if (!set.goal || far < 0.06) set.goal = [random.normal(), random.normal()];
     else go(...set.z.map((value, i) => value + (0.04 * (set.goal[i] - value)) / far));
   });
-  const stop = () => { loop.set(false); toggle.textContent = words.play; };
-  const keys = kit.group(right, "keys");
-  const toggle = kit.button(keys, words.play, () => {
-    loop.set(!loop.on);
-    toggle.textContent = loop.on ? words.pause : words.play;
-  });
-  kit.button(keys, words.fresh, () => { stop(); go(random.normal(), random.normal()); });
+  kit.button(keys, words.fresh, () => { playing.stop(); go(random.normal(), random.normal()); });
   const say = kit.status(right);
   const tell = kit.status(right);
   await work();

@@ -47,7 +47,7 @@ genimgDemos.start.texture = (kit) => {
     kit.refresh();
     say(fill(words.state, { n: quilt.at, all: quilt.across ** 2, ms: cost.toFixed(0) }));
     const said = quilt.at === 1 ? words.first : words[`${set.join}_said`];
-    if (!loop.on || quilt.done) comment(quilt.done ? `${said} ${words.ready}` : said);
+    if (!playing.on || quilt.done) comment(quilt.done ? `${said} ${words.ready}` : said);
   };
 
   const stage = kit.group(kit.room, "stage");
@@ -70,17 +70,13 @@ genimgDemos.start.texture = (kit) => {
     context.stroke();
   });
 
-  const loop = kit.loop(() => {
-    lay();
-    if (quilt.done) stop();
-  });
-  const stop = () => { loop.set(false); toggle.textContent = words.play; show(); };
   const keys = kit.group(right, "keys");
-  const toggle = kit.button(keys, words.play, () => {
-    if (loop.on) return stop();
-    if (quilt.done) { set.seed += 1; restart(); }
-    toggle.textContent = words.pause;
-    loop.set(true);
+  const playing = kit.play(keys, () => {
+    lay();
+    if (quilt.done) playing.stop();
+  }, {
+    starting: () => { if (quilt.done) { set.seed += 1; restart(); } },
+    stopped: () => show(),
   });
   kit.button(keys, words.one, lay);
   kit.button(keys, words.restart, () => { set.seed += 1; restart(); });
