@@ -23,7 +23,7 @@ export PIP_ROOT_USER_ACTION = ignore
 export PYDEVD_DISABLE_FILE_VALIDATION = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve lab test check exercises anki weights clean system data fresh
+.PHONY: help book pdf serve lab test check exercises anki weights clean system data fresh measure
 
 help:  ## print this list
 	@echo "genimg: deep-learning image generation, demystified"
@@ -35,6 +35,14 @@ help:  ## print this list
 book: $(READY)  ## build the website into _build/html and say where it is
 	@echo "· building the website"
 	@$(PY) book/build.py
+
+pdf: book  ## print the whole book into _build/genimg.pdf (needs chromium)
+	@echo "· printing the book"
+	@$(PY) book/pdf.py
+
+measure: book  ## weigh every page, and ask Lighthouse about five (needs Node and chromium)
+	@echo "· measuring the website"
+	@$(PY) book/measure.py
 
 serve: book  ## build the website and show it on http://localhost:8000 (PORT=8001 for another port)
 	@echo "· serving on http://localhost:$(PORT)   (Ctrl-C stops it)"

@@ -4,7 +4,6 @@ The site is GENIMG_SITE (a folder of HTML, fresh from `python book/build.py --fr
 """
 
 import functools
-import gzip
 import http.server
 import os
 import re
@@ -23,6 +22,7 @@ from bs4 import BeautifulSoup
 ROOT = Path(__file__).resolve().parent.parent
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PAGES = runpy.run_path(str(ROOT / "book" / "build.py"))["pages"](TOC)
+MEASURE = runpy.run_path(str(ROOT / "book" / "measure.py"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Quiet: without these flags the browser itself looks for updates on the network.
 FLAGS = (
@@ -123,23 +123,11 @@ def test_search_engines_and_previews_find_their_way(site, soups):
     assert lost.find("a")["href"] == urlsplit(base).path and lost.html["lang"]
 
 
-def weight(site, page, soup) -> int:
-    """Bytes of a page with all that it loads by itself, as a server that compresses text would send them."""
-    total, files = 0, {site / f"{page}.html"}
-    for tag in soup.find_all(["script", "img", "link"]):
-        url = tag.get("src") or (tag.get("href") if "stylesheet" in tag.get("rel", []) else "") or ""
-        if url and not urlsplit(url).scheme:
-            files.add(((site / page).parent / unquote(urlsplit(url).path)).resolve())
-    for file in files:
-        blob = file.read_bytes()
-        total += len(gzip.compress(blob, 6)) if file.suffix in (".html", ".css", ".js", ".svg") else len(blob)
-    return total
-
-
 def test_no_page_is_heavy(site, soups):
-    weights = {page: weight(site, page, soups[site / f"{page}.html"]) for page in PAGES}
-    heavy = {page: size for page, size in weights.items() if size > 1_500_000}
+    weights = {page: MEASURE["weight"](site, page, soups[site / f"{page}.html"]) for page in PAGES}
+    heavy = {page: size for page, size in weights.items() if size > MEASURE["HEAVY"]}
     assert not heavy, heavy
+    assert min(weights.values()) > 50_000, "what every page loads is counted"
 
 
 # --- in a browser -------------------------------------------------------------------------------------------
@@ -173,11 +161,13 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(params=["light", "dark"], scope="module")
-def phone(request, browser, address):
-    """A page on a phone, and the list in which it reports what it should not do."""
-    context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=request.param)
+PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+
+
+def watched(context, address):
+    """A page, and the list in which it reports what it should not do."""
     tab, faults = context.new_page(), []
+    tab.set_default_timeout(180_000)  # a slow machine is no fault
 
     def on_request(sent):
         if not sent.url.startswith((address, "data:", "blob:")):
@@ -195,7 +185,14 @@ def phone(request, browser, address):
     tab.on("pageerror", lambda error: faults.append(f"raises {error}"))
     tab.on("console", on_console)
     tab.on("response", on_response)
-    yield tab, faults
+    return tab, faults
+
+
+@pytest.fixture(params=["light", "dark"], scope="module")
+def phone(request, browser, address):
+    """A page on a phone, and its faults."""
+    context = browser.new_context(viewport=PHONE, color_scheme=request.param)
+    yield watched(context, address)
     context.close()
 
 
