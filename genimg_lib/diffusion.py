@@ -190,17 +190,18 @@ def heun(path: Path, predict: Predict, x_t: Tensor, t: Tensor, s: Tensor) -> Ten
 
 @torch.no_grad()
 def journey(
-    path: Path, predict: Predict, x_1: Tensor, steps: int = 12, step=heun, shift: float = 1.0
+    path: Path, predict: Predict, x_1: Tensor, steps: int = 12, step=heun, shift: float = 1.0, start: float = 1.0
 ) -> Iterator[Tensor]:
     """Every station from noise x_1: (B, ...) at t = 1 to a sample at t = 0, both included: steps + 1 times (B, ...).
 
     The times are u = 1, …, 0 in equal steps, moved towards noise, where the large decisions fall, by a shift above 1:
-    t = shift · u / (1 + (shift − 1) u)   (Esser et al. 2024, sec. 5.3.2).
+    t = shift · u / (1 + (shift − 1) u)   (Esser et al. 2024, sec. 5.3.2). With a start below 1 the way begins there, at
+    x_1 = x_t with t = start, and all times are `start` times as large.
     """
     if steps < 1:
         raise ValueError(f"expected at least one step from noise to data, got steps={steps}")
     times = torch.linspace(1, 0, steps + 1, device=x_1.device, dtype=x_1.dtype)
-    times = shift * times / (1 + (shift - 1) * times)
+    times = start * shift * times / (1 + (shift - 1) * times)
     x = x_1
     yield x
     for t, s in zip(times, times[1:], strict=False):
@@ -208,9 +209,11 @@ def journey(
         yield x
 
 
-def integrate(path: Path, predict: Predict, x_1: Tensor, steps: int = 12, step=heun, shift: float = 1.0) -> Tensor:
+def integrate(
+    path: Path, predict: Predict, x_1: Tensor, steps: int = 12, step=heun, shift: float = 1.0, start: float = 1.0
+) -> Tensor:
     """Walk from noise x_1: (B, ...) at t = 1 to a sample at t = 0, in steps of the given kind: where `journey` ends."""
-    return deque(journey(path, predict, x_1, steps, step, shift), maxlen=1)[0]
+    return deque(journey(path, predict, x_1, steps, step, shift, start), maxlen=1)[0]
 
 
 def guided(predict: Callable, y: Tensor, w: float) -> Predict:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genimg_lib.diffusion import Diffusion, Path, add_noise, ancestral, heun, per_sample
+from genimg_lib.diffusion import Diffusion, Path, Predict, add_noise, ancestral, heun, integrate, per_sample
 from genimg_lib.texture import PatchDistance
 
 # ------------------------------------------------------------------------------------------------ masks
@@ -44,6 +44,20 @@ def stroke_mask(height: int, width: int, generator: torch.Generator, strokes: in
         along = ((place - a) @ (b - a) / (b - a).square().sum().clamp(min=1e-9)).clamp(0, 1)
         known &= (place - a - along[..., None] * (b - a)).norm(dim=-1) > thick * min(height, width) / 2
     return known
+
+
+def cut_out(x: Tensor, paper: float = 0.85) -> Tensor:
+    """Where a drawing is, without the white paper around it: the white that reaches the border is paper, the white of
+    an eye is not. x: (B, C, H, W); pixels whose channels all exceed `paper` count as white. Returns bool (B, 1, H, W).
+    """
+    white = x.amin(1, keepdim=True) > paper
+    around = white.clone()
+    around[..., 1:-1, 1:-1] = False
+    while True:  # flood from the border, a pixel a round
+        cross = torch.stack([around, *(around.roll(d, axis) for d in (-1, 1) for axis in (-2, -1))]).any(0) & white
+        if torch.equal(cross, around):
+            return ~around
+        around = cross
 
 
 def _mask_for(x: Tensor, known: Tensor) -> Tensor:
@@ -163,28 +177,40 @@ def back_up(path: Path, x_s: Tensor, s: Tensor, t: Tensor) -> Tensor:
     return ratio * x_s + fresh * torch.randn_like(x_s)
 
 
+def settle(path: Path, predict: Predict, x: Tensor, steps: int, rounds: int, pin: Callable | None = None) -> Tensor:
+    """From noise x at t = 1 to a sample at t = 0, where each step from t to s is taken `rounds` times: down to s, back
+    up to t, down again   (resampling; Lugmayr et al. 2022, alg. 1).
+
+    What is known reaches the guess late; with every round the rest gets to hear of it. pin(x_s, s), if given, puts it
+    in place after each step. The last step, to s = 0, is taken once. x: (B, ...); returns the same shape.
+    """
+    times = torch.linspace(1, 0, steps + 1, device=x.device)
+    for t, s in zip(times, times[1:], strict=False):
+        t, s = t.expand(len(x)), s.expand(len(x))
+        for again in range(rounds if s.any() else 1):
+            x = back_up(path, x, s, t) if again else x
+            x = ancestral(path, predict, x, t, s)
+            x = pin(x, s) if pin else x
+    return x
+
+
 @torch.no_grad()
 def inpaint(
     model: Diffusion, x: Tensor, known: Tensor, steps: int = 20, rounds: int = 5, y: Tensor | None = None
 ) -> Tensor:
     """Fills holes by a diffusion model that was never trained for it   (RePaint; Lugmayr et al. 2022, alg. 1).
 
-    After each step from t to s the known pixels, noised to level s, are put in place of the sample's own. Then back up
-    to t and down again, `rounds` times in all: so the filling gets to hear of its surroundings.
+    After each step from t to s the known pixels, noised to level s, are put in place of the sample's own; and every
+    step is taken `rounds` times (`settle`).
     x: (B, C, H, W) in [-1, 1]; known: bool, (H, W) or (B, 1, H, W); y: wishes (B, A) or None. Returns (B, C, H, W).
     """
     model.eval()
-    known, predict = _mask_for(x, known), model.guess(y)
-    sample, times = torch.randn_like(x), torch.linspace(1, 0, steps + 1, device=x.device)
-    for t, s in zip(times, times[1:], strict=False):
-        t, s = t.expand(len(x)), s.expand(len(x))
-        for again in range(rounds):
-            new = ancestral(model.path, predict, sample, t, s)
-            new = torch.where(known, add_noise(model.path, x, torch.randn_like(x), s), new)
-            last = again == rounds - 1 or not s.any()
-            sample = new if last else back_up(model.path, new, s, t)
-            if last:
-                break
+    known = _mask_for(x, known)
+
+    def put_back(x_s: Tensor, s: Tensor) -> Tensor:
+        return torch.where(known, add_noise(model.path, x, torch.randn_like(x), s), x_s)
+
+    sample = settle(model.path, model.guess(y), torch.randn_like(x), steps, rounds, put_back)
     return torch.where(known, x, sample.clamp(-1, 1))
 
 
@@ -195,7 +221,7 @@ def null_space(
     """Draws pictures x with see(x) = known, for a linear `see`   (range and null space; Wang et al. 2023, alg. 1).
 
     Every guess of x0 is replaced by x0 + back(known − see(x0)), where `back` is the pseudo-inverse of `see`: what is
-    seen becomes right, what is not seen stays the model's. Then up and down again as in `inpaint`.
+    seen becomes right, what is not seen stays the model's. Every step is taken `rounds` times (`settle`).
     known: (B, ...), back(known): (B, C, H, W). The result agrees with `known`; values may leave [-1, 1] slightly.
     """
     model.eval()
@@ -205,14 +231,7 @@ def null_space(
         x0 = guess(x_t, t)
         return x0 + back(known - see(x0))
 
-    x = torch.randn_like(back(known))
-    times = torch.linspace(1, 0, steps + 1, device=x.device)
-    for t, s in zip(times, times[1:], strict=False):
-        t, s = t.expand(len(x)), s.expand(len(x))
-        for again in range(rounds if s.any() else 1):
-            x = back_up(model.path, x, s, t) if again else x
-            x = ancestral(model.path, predict, x, t, s)
-    return x
+    return settle(model.path, predict, torch.randn_like(back(known)), steps, rounds)
 
 
 # --------------------------------------------------------------------------------------------------- noise
@@ -240,10 +259,7 @@ def level_of(path: Path, noise: float) -> float:
 def descend(model: Diffusion, x_t: Tensor, t: float, steps: int = 8, y: Tensor | None = None, step=heun) -> Tensor:
     """The way down from time t to 0, in equal steps: x_t (B, C, H, W) -> pictures. One step is the mean guess."""
     model.eval()
-    times, predict = torch.linspace(t, 0, steps + 1, device=x_t.device), model.guess(y)
-    for a, b in zip(times, times[1:], strict=False):
-        x_t = step(model.path, predict, x_t, a.expand(len(x_t)), b.expand(len(x_t)))
-    return x_t.clamp(-1, 1)
+    return integrate(model.path, model.guess(y), x_t, steps, step, start=t).clamp(-1, 1)
 
 
 def denoise(model: Diffusion, noisy: Tensor, noise: float, steps: int = 8, step=heun) -> Tensor:

@@ -111,10 +111,10 @@ RECIPES = {
                700, 128, 1e-3, "comic-latent that takes wishes: hair, skin, glasses and seven more", first="comic-vae",
                patience=6_000),
         Recipe("comic-grid-vae", "comic", 64, grid_vae,                               1_500,  16, 3e-3,
-               "comic faces at 64 pixels as a grid of 8×8 places: eyes and mouths survive", patience=9_000),
+               "comic faces at 64 pixels as a grid of 8×8 places: eyes and mouths survive", patience=4_500),
         Recipe("comic-grid-flow", "comic", 64, lambda first, sizes=None: grid_flow(first, sizes=wishes(sizes)),
-               1_000, 64, 1e-3, "the project's own: a flow on the grids of comic-grid-vae, with wishes",
-               first="comic-grid-vae", patience=6_000),
+               1_000, 256, 1e-3, "the project's own: a flow on the grids of comic-grid-vae, with wishes",
+               first="comic-grid-vae", patience=5_000),
         Recipe("comic-fsq",   "comic", 32, lambda: TokenAutoencoder(FSQ((8, 6, 5))),    400,  16, 3e-3,
                "comic faces as 64 tokens of an alphabet of 240, and back", patience=3_000),
         Recipe("comic-tokens", "comic", 32, TokenWriter,                                 350, 16, 3e-3,
@@ -127,7 +127,7 @@ RECIPES = {
         Recipe("comic-superres", "comic", 64, partial(Restorer, 64, shrink, exact=True), 600, 16, 2e-3,
                "comic faces from 16 to 64 pixels a side: diffusion that sees the small picture", patience=5_000),
         Recipe("comic-colour", "comic", 64, partial(Restorer, 64, line_art),            600, 16, 2e-3,
-               "line art of comic faces, coloured in", patience=5_000),
+               "line art of comic faces, coloured in", patience=1_100),
     ]
 }  # fmt: skip
 

@@ -47,7 +47,7 @@ def line_art(x: Tensor, ink: float = 0.7) -> Tensor:
 class Restorer(Diffusion):
     """p(picture | worse version of it): a denoiser that also sees the worse version.
 
-    size: pixels a side. worsen: (B, 3, size, size) -> what is known of them, (B, channels, h, w), h a divisor of size.
+    size: pixels a side. worsen: (B, 3, size, size) -> what is known of them, (B, 1 or 3, h, w), h a divisor of size.
     exact: what is known is the shrunken picture, and every guess is made to agree with it (`consistent`).
     Other settings as in `Diffusion`.
     """
@@ -56,7 +56,7 @@ class Restorer(Diffusion):
         self, size: int, worsen: Callable[[Tensor], Tensor], exact: bool = False, width: int = 64,
         patch: int = 4, times=(1.0, 1.5), **settings,
     ):  # fmt: skip
-        known = worsen(torch.zeros(1, 3, size, size))
+        known, settings = worsen(torch.zeros(1, 3, size, size)), {"shift": 3.0} | settings
         super().__init__(UNet(3 + known.shape[1], width, patch=patch), (3, size, size), times=times, **settings)
         self.worsen, self.exact = worsen, exact
         self.register_buffer("examples", known.expand(EXAMPLES, -1, -1, -1).clone())
@@ -68,9 +68,15 @@ class Restorer(Diffusion):
         return x
 
     def predict(self, x_t: Tensor, t: Tensor, known: Tensor) -> Tensor:
-        """The mean of the pictures that x_t and `known` leave possible: (B, 3, H, W)."""
-        hint = repeat(known, x_t.shape[-1] // known.shape[-1])
-        x0 = 1.1 * self.net(torch.cat([x_t, hint], 1), t)[:, :3].float().tanh()
+        """The mean of the pictures that x_t and `known` leave possible: (B, 3, H, W).
+
+        What is known, enlarged smoothly, is the first guess, and the net corrects it, before the tanh: where nothing is
+        to be done it has nothing to say, so flat colours stay flat and black lines black.
+        """
+        size = x_t.shape[-2:]
+        out = self.net(torch.cat([x_t, repeat(known, size[1] // known.shape[-1])], 1), t)[:, :3].float()
+        smooth = F.interpolate(known, size, mode="bilinear", align_corners=False)
+        x0 = 1.1 * (out + torch.atanh(smooth.clamp(-1, 1) / 1.1)).tanh()
         return consistent(x0, known) if self.exact else x0
 
     def loss(self, x: Tensor, y: Tensor | None = None) -> Losses:
@@ -90,7 +96,7 @@ class Restorer(Diffusion):
         known = known.to(self.device)
         noise = torch.randn(len(known), *self.shape, device=self.device) if noise is None else noise
         parts = [
-            integrate(self.path, self.guess_from(a), b, steps or self.steps, self.step)
+            integrate(self.path, self.guess_from(a), b, steps or self.steps, self.step, self.shift)
             for a, b in zip(known.split(50), noise.split(50), strict=True)
         ]
         return torch.cat(parts)

@@ -47,6 +47,16 @@ def test_masks_hide_what_they_say():
         edit.half_mask(4, 4, "middle")
 
 
+def test_cutting_out_keeps_the_white_of_an_eye():
+    x = torch.ones(2, 3, 16, 16)
+    x[:, :, 4:12, 4:12] = -1
+    x[:, :, 7:9, 7:9] = 1  # white, and no way to the border
+    x[1, :, 4:8, 7] = 1  # but here there is one
+    drawn = edit.cut_out(x)
+    assert drawn.shape == (2, 1, 16, 16) and drawn[0].sum() == 64 and drawn[1].sum() == 64 - 4 - 3
+    assert not edit.cut_out(torch.ones(1, 3, 5, 5)).any() and edit.cut_out(-torch.ones(1, 3, 5, 5)).all()
+
+
 @pytest.mark.parametrize("fill", [edit.biharmonic, edit.exemplar_fill, lambda x, m: edit.inpaint(Pixels(linear), x, m)])
 def test_masks_that_do_not_fit_are_refused(fill):
     x = torch.zeros(3, 16, 16)
@@ -215,6 +225,15 @@ def test_a_restorer_sees_what_is_known(exact):
     x = torch.rand(5, 3, 16, 16) * 2 - 1
     assert model.prepare(x) is x
     assert_close(model.examples[:5], restore.shrink(x))
+
+
+def test_a_silent_net_gives_what_is_known_enlarged_smoothly():
+    torch.manual_seed(0)
+    model = restore.Restorer(16, restore.line_art, width=8)
+    for last in (model.net.leave[2].weight, model.net.leave[2].bias):
+        torch.nn.init.zeros_(last)
+    lines, x_t = torch.rand(2, 1, 16, 16) * 2 - 1, torch.randn(2, 3, 16, 16)
+    assert_close(model.predict(x_t, torch.ones(2), lines), lines.expand(-1, 3, -1, -1))
 
 
 # --- style
