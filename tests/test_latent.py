@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from genimg_lib import data, diffusion
 from genimg_lib.diffusion import cosine, linear
-from genimg_lib.latent import LatentFlow, OnGrid, grid_flow
+from genimg_lib.latent import LatentFlow, TowardsCode, grid_flow
 from genimg_lib.nets import TimedMLP, time_embedding
 from genimg_lib.train import train
 from genimg_lib.vae import ConvVAE, SpatialVAE
@@ -190,18 +190,26 @@ def test_noise_of_a_code_length_becomes_a_picture_the_same_one_each_time():
     assert flow.sample(3).shape == (3, 1, 8, 8)
 
 
-def test_a_grid_is_flattened_for_the_flow_and_back_for_its_network():
-    class Left(nn.Module):  # moves every place to the left, and says so
-        def forward(self, x_t, t, extra=None):
-            return x_t.roll(-1, dims=3)
+def test_a_guess_of_the_code_becomes_the_velocity_that_leads_there():
+    w, eps, t = torch.randn(5, 6), torch.randn(5, 6), torch.tensor([0.02, 0.05, 0.3, 0.9, 1.0])
+    x_t = diffusion.add_noise(linear, w, eps, t)
+    v = TowardsCode(Answer(w))(x_t, t)
+    assert_close(v[1:], (eps - w)[1:], atol=1e-5, rtol=1e-4)  # a right guess is the right velocity
+    assert_close(v[0], 0.02 / 0.05 * (eps - w)[0], atol=1e-5, rtol=1e-4)  # and close to the data it stays bounded
 
-    code = torch.randn(5, 2, 3, 4)
-    assert torch.equal(OnGrid((2, 3, 4), Left())(code.flatten(1), None), code.roll(-1, dims=3).flatten(1))
+
+class Answer(nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, *_):
+        return self.answer
 
 
 def test_a_flow_on_grids_learns_and_hears():
     first = SpatialVAE((1, 16, 16), channels=2, width=8, blocks=1, patch=4)
-    flow = grid_flow(first, width=8, sizes=(2, 3), guidance=2.0)
+    flow = grid_flow(first, width=8, depth=1, sizes=(2, 3), guidance=2.0)
     x = torch.rand(64, 1, 16, 16) * 2 - 1
     y = torch.stack([torch.randint(0, 2, (64,)), torch.randint(0, 3, (64,))], 1)
     history, ema = train(flow, x, y, steps=5, batch=16, lr=1e-3, threads=1)
