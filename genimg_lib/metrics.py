@@ -82,6 +82,66 @@ def nearest(x: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
     return least.values, least.indices
 
 
+def nearest_moved(x: Tensor, pool: Tensor, reach: int = 2, components: int = 64) -> tuple[Tensor, Tensor]:
+    """As `nearest`, but each of x may first be mirrored and shifted by up to `reach` pixels along both axes.
+
+    Which of the pool is nearest to a moved picture is decided on the pool's principal components, where a search over
+    thousands is cheap; the distance that counts is the one in pixels. What a shift uncovers repeats the border.
+    """
+    flat = pool.flatten(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        axes = torch.pca_lowrank(flat, min(components, *flat.shape))[2]
+    codes, side, height = flat @ axes, 2 * reach + 1, x.shape[-2]
+    best, index = torch.full((len(x),), torch.inf), torch.zeros(len(x), dtype=torch.long)
+    for way in (x, x.flip(-1)):
+        wide = F.pad(way, (reach,) * 4, mode="replicate")
+        for top, left in ((i // side, i % side) for i in range(side**2)):
+            moved = wide[..., top : top + height, left : left + x.shape[-1]].flatten(1)
+            near = torch.cdist(moved @ axes, codes).argmin(1)
+            distance = (moved - flat[near]).norm(dim=1)
+            index = torch.where(distance < best, near, index)
+            best = torch.minimum(distance, best)
+    return best, index
+
+
+def copy_ratio(x: Tensor, train: Tensor, held_out: Tensor, search=nearest) -> Tensor:
+    """How much nearer each of x is to what was trained on than to what was not: (N,), near 0 for a copy.
+
+    The distance to the nearest training picture over that to the nearest held-out one. A face like many others is near
+    to both, an odd one far from both; only a copy is near to the first alone. Pools of different sizes shift the ratio:
+    compare with that of further held-out pictures. search: `nearest`, or `nearest_moved` against shifts and mirrors.
+    """
+    return search(x, train)[0] / search(x, held_out)[0].clamp(min=1e-6)
+
+
+def interval(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Where the true share may lie, in 95 of 100 cases, if `hits` of n independent trials were hits.
+
+    (p + z²/2n ± z √(p (1 − p) / n + z²/4n²)) / (1 + z²/n), p = hits / n   (Wilson 1927). It stays within [0, 1], and
+    zero hits leave room up to about 4 / n.
+    """
+    if not 0 <= hits <= n or n < 1:
+        raise ValueError(f"expected 0 <= hits <= n and n >= 1, got {hits} of {n}")
+    p, middle = hits / n, (hits + z**2 / 2) / (n + z**2)
+    half = z * (p * (1 - p) / n + z**2 / (4 * n**2)) ** 0.5 / (1 + z**2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def bootstrap(distance, a: Tensor, b: Tensor, n: int = 50, seed: int = 0) -> tuple[float, float]:
+    """A distance of two clouds (N, D), (M, D), and its standard error, by drawing both anew from themselves n times.
+
+    A redrawn cloud holds some points twice and lacks others, which moves a distance upwards; so only the spread of the
+    redrawn distances is used, not where they lie   (Efron 1979).
+    """
+    g = torch.Generator().manual_seed(seed)
+    again = [
+        float(distance(*(cloud[torch.randint(len(cloud), (len(cloud),), generator=g)] for cloud in (a, b))))
+        for _ in range(n)
+    ]
+    return float(distance(a, b)), torch.tensor(again).std().item()
+
+
 class Features:
     """Pictures → features, fitted on real pictures: standardised random convolutions, or the pixels' components.
 

@@ -125,3 +125,67 @@ def test_the_classifier_learns_what_is_there_to_see():
     _, ema = train(classifier, x, y, steps=60, batch=64, lr=2e-3, ema_decay=0.9, threads=1)
     accuracy = metrics.attribute_accuracy(ema, x, y, ("left", "right"))
     assert set(accuracy) == {"left", "right"} and min(accuracy.values()) > 0.95
+
+
+def smooth(n, seed, size=12):
+    g = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.interpolate(torch.rand(n, 3, 4, 4, generator=g) * 2 - 1, size=size, mode="bilinear")
+
+
+def test_a_moved_or_mirrored_copy_is_found():
+    pool = smooth(40, 8)
+    wide = torch.nn.functional.pad(pool[[7, 3]], (2,) * 4, mode="replicate")
+    moved = torch.stack([wide[0].flip(-1)[:, 1:13, 4:16], wide[1][:, 4:16, 1:13]])
+    plain, found = metrics.nearest(moved, pool)[0], metrics.nearest_moved(moved, pool)
+    assert found[1].tolist() == [7, 3]
+    assert (found[0] < 0.5 * plain).all()  # what differs is the border, where pixels were lost
+    whole = metrics.nearest_moved(pool.flip(-1), pool, reach=0)
+    assert whole[1].tolist() == list(range(40)) and whole[0].max() < 1e-3
+
+
+def test_the_moved_search_is_the_least_over_every_move():
+    x, pool = smooth(5, 9), smooth(30, 10)  # fewer pictures than components: the search in them is exact
+    ways = []
+    for way in (x, x.flip(-1)):
+        wide = torch.nn.functional.pad(way, (1,) * 4, mode="replicate")
+        ways += [wide[..., i : i + 12, j : j + 12] for i in range(3) for j in range(3)]
+    want = torch.stack([torch.cdist(way.flatten(1), pool.flatten(1)).amin(1) for way in ways]).amin(0)
+    assert_close(metrics.nearest_moved(x, pool, reach=1)[0], want, rtol=1e-4, atol=1e-4)
+
+
+def test_the_copy_ratio_is_low_for_copies_alone():
+    train, held_out, fresh = smooth(120, 11), smooth(120, 12), smooth(120, 13)
+    thief = train[:60] + 0.02 * smooth(60, 14)
+    assert metrics.copy_ratio(thief, train, held_out).max() < 0.3
+    honest = metrics.copy_ratio(fresh, train, held_out)
+    assert honest.min() > 0.4 and 0.8 < honest.median() < 1.2
+    mirrored = thief.flip(-1)
+    assert metrics.copy_ratio(mirrored, train, held_out).median() > 0.8
+    assert metrics.copy_ratio(mirrored, train, held_out, metrics.nearest_moved).max() < 0.3
+
+
+@pytest.mark.parametrize("hits, n", [(0, 300), (3, 24), (12, 24), (24, 24), (1, 1)])
+def test_the_interval_of_a_share_is_scipys(hits, n):
+    from scipy.stats import binomtest
+
+    want = binomtest(hits, n).proportion_ci(method="wilson")
+    assert_close(metrics.interval(hits, n), (want.low, want.high), rtol=1e-3, atol=1e-9)
+
+
+def test_the_interval_refuses_impossible_counts():
+    for hits, n in ((5, 4), (-1, 4), (0, 0)):
+        with pytest.raises(ValueError, match="expected 0 <= hits <= n"):
+            metrics.interval(hits, n)
+
+
+def test_the_bootstrap_knows_the_error_of_a_difference_of_means():
+    g = torch.Generator().manual_seed(15)
+    a, b = torch.randn(400, 1, generator=g) * 2, torch.randn(100, 1, generator=g) + 3
+
+    def apart(x, y):
+        return y.mean() - x.mean()
+
+    value, error = metrics.bootstrap(apart, a, b, n=300)
+    assert_close(value, apart(a, b).item())
+    assert_close(error, (4 / 400 + 1 / 100) ** 0.5, rtol=0.2, atol=0)
+    assert metrics.bootstrap(apart, a, b, n=300) == (value, error)
