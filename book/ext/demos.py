@@ -19,6 +19,7 @@ import demo_stills
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from PIL import Image, ImageOps
 from sphinx import addnodes
 from sphinx.errors import ExtensionError
 from sphinx.locale import get_translation
@@ -36,6 +37,7 @@ CHAPTERS = {
     "map": ["notebooks/vae"],
     "texture": ["notebooks/rules"],
 }
+SMALL = (288, 160)  # the picture in a chapter's box, twice as many pixels as it is wide on the screen
 log = logging.getLogger(__name__)
 
 
@@ -135,16 +137,29 @@ def made(app) -> Path:
     return folder
 
 
-def stills(app, name: str, alt: str, up: str) -> str:
+def stills(app, name: str, alt: str, up: str, small=False) -> str:
     """A demo's picture, for each mode; nothing where it could not be made."""
-    demo, found = demo_stills.DEMOS[name], ""
+    demo, folder, found = demo_stills.DEMOS[name], made(app), ""
+    width, height = SMALL if small else demo.size
     for suffix, theme in (demo.themes or {"": "one"}).items():
-        if (made(app) / f"still-{name}{suffix}.png").is_file():
-            found += (
-                f'<img src="{up}_static/demos/still-{name}{suffix}.png" alt="{html.escape(alt)}" class="{theme}" '
-                f'loading="lazy" width="{demo.size[0]}" height="{demo.size[1]}">'
-            )
+        picture = folder / f"still-{name}{suffix}.png"
+        if not picture.is_file():
+            continue
+        picture = thumbnail(picture) if small else picture
+        found += (
+            f'<img src="{up}_static/demos/{picture.name}" alt="{html.escape(alt)}" class="{theme}" '
+            f'loading="lazy" width="{width}" height="{height}">'
+        )
     return found
+
+
+def thumbnail(picture: Path) -> Path:
+    """The middle of a still, small."""
+    small = picture.with_name(f"small-{picture.name}")
+    if not small.is_file() or small.stat().st_mtime < picture.stat().st_mtime:
+        with Image.open(picture) as whole:
+            ImageOps.fit(whole.convert("RGB"), SMALL).quantize(64).save(small, optimize=True)
+    return small
 
 
 def lead_to_demos(app, doctree, docname) -> None:
@@ -162,7 +177,7 @@ def lead_to_demos(app, doctree, docname) -> None:
 
 def teaser(app, docname: str, name: str, about: dict) -> str:
     address = f"{app.builder.get_relative_uri(docname, about['page'])}#demo-{name}"
-    picture = stills(app, name, about["still"], "../" * docname.count("/"))
+    picture = stills(app, name, about["still"], "../" * docname.count("/"), small=True)
     first = html.escape(re.match(r".*?[.!?](?=\s|$)", about["text"])[0])
     return (
         f'<aside class="try-it">{picture}<p><strong>{html.escape(_("In your browser:"))} '
