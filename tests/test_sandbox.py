@@ -185,6 +185,18 @@ def test_a_worker_is_fresh_and_a_lost_one_is_said_to_be(box):
     assert second.end(gone=True) == -15
 
 
+def test_every_worker_starts_from_the_same_seed_in_an_empty_folder(box):
+    draw = "import random, numpy, torch\nraise ValueError((random.random(), numpy.random.rand(), torch.rand(1).item()))"
+    said = []
+    for module in ("wave", "", "turtledemo"):
+        box.warm(module)
+        worker = box.start()  # the next one waits by now, in the same folder
+        said.append(run(worker, draw)["message"])
+        assert run(worker, "import os\nassert not os.listdir()\nopen('torch.py', 'w').close()").keys() == {"n"}
+        worker.end()
+    assert len(set(said)) == 1 and said[0].startswith("(0.844421851525")  # as random.seed(0) draws
+
+
 def test_the_fork_server_starts_again(box):
     assert box.warm("wave")
     box.server.kill()
@@ -221,6 +233,9 @@ import genimg_lib.recipes
 from genimg_lib import data, plot
 from genimg_lib.plot import grid
 get_ipython().run_line_magic("matplotlib", "inline")
+from IPython import get_ipython as shell
+from IPython.display import HTML, clear_output
+shell().run_line_magic("time", ""), clear_output(wait=True), HTML("<b>")
 grid(data.load("faces").x[:4], title="some")
 for picture in plot.anything(1): raise ValueError
 model = genimg_lib.recipes.load("comic-vae")
@@ -245,10 +260,10 @@ def test_an_answer_below_an_import_for_pictures_counts_and_their_stand_in_earns_
 def test_one_thread_and_the_same_rounding_inside_as_outside(box):
     worker = box.start()
     x = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
-    request = {"op": "probe", "name": "f", "takes_data": False, "given": {"a": {"x": x}},
+    request = {"op": "probe", "name": "f", "takes_data": False, "given": [{"a": {"x": x}}],
                "probe": "def probe(answer, x):\n    return dict(y=answer(x))"}  # fmt: skip
     run(worker, "import torch\nassert torch.get_num_threads() == 1\ndef f(x): return (x @ x).softmax(0)")
-    got = worker.ask(request, soon())["replies"]["a"]["got"]["y"]
+    got = worker.ask(request, soon())["replies"][0]["a"]["got"]["y"]
     worker.end()
     assert torch.allclose(got, (x @ x).softmax(0), rtol=1e-6, atol=0)
 

@@ -10,6 +10,11 @@ import os
 import platform
 import struct
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 # name:number on x86_64:number on aarch64, from the kernel's headers; "-" where an architecture has none
 DENIED = """
 fork:57:- vfork:58:- execve:59:221 execveat:322:281 ptrace:101:117 process_vm_readv:310:270
@@ -132,8 +137,16 @@ def ruleset(readable, writable=(), listed=()) -> int:
 
 def program(own_pid: int) -> bytes:
     """The filter: everything but what is denied above, and signals to `own_pid` alone."""
-    return b"".join(struct.pack("HBBI", *step[:3], own_pid if step[3] is OWN else step[3])
-                    for step in steps(platform.machine()))  # fmt: skip
+    return struct.pack("=I", own_pid).join(parts(platform.machine()))
+
+
+@functools.cache
+def parts(machine: str) -> list[bytes]:
+    """The filter, cut where a process's own pid belongs: to pack its steps anew would touch a page for each."""
+    code = [struct.pack("HBB", *step[:3]) + (b"" if step[3] is OWN else struct.pack("=I", step[3]))
+            for step in steps(machine)]  # fmt: skip
+    ends = [at + 1 for at, piece in enumerate(code) if len(piece) == 4]
+    return [b"".join(code[start:end]) for start, end in zip([0, *ends], [*ends, None], strict=True)]
 
 
 @functools.cache
@@ -225,9 +238,7 @@ def forbid(own_pid: int) -> None:
 
 def limits(memory: int, cpu: int) -> None:
     """Bytes of private memory, seconds of CPU; small files, few descriptors, no core. Where the system has them."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if resource is None:
         return
     wanted = {"DATA": memory, "CPU": cpu, "FSIZE": 16 << 20, "NOFILE": 128, "CORE": 0, "MEMLOCK": 0, "MSGQUEUE": 0}
     for name, value in wanted.items():
@@ -240,7 +251,7 @@ def limits(memory: int, cpu: int) -> None:
 
 def prepare() -> None:
     """Compute, before a fork, all that `enter` will need."""
-    steps(platform.machine())
+    program(0)
     libc()
 
 

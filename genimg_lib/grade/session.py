@@ -30,6 +30,7 @@ FLAGS = {
     "read": "tried to read a notebook",
 }  # fmt: skip
 
+UNREADABLE = "what came back from your answer could not be read"
 SLOW = {"matplotlib.pyplot": ["matplotlib"], "torch._dynamo": ["optim", "Noise(", "Sizes("]}  # and who imports them
 
 
@@ -138,7 +139,7 @@ class Session:
         except WireError:
             self.drop()
             self.lost += 1
-            raise Failed("error", "what came back from your answer could not be read") from None
+            raise Failed("error", UNREADABLE) from None
         finally:
             self.spent += time.monotonic() - begun
         return reply
@@ -212,22 +213,17 @@ class Session:
         if at in self.guilty and source:
             return functools.partial(refused, question, self.guilty[at].status, self.guilty[at].message)
         self.revive(at + 1)
-        deadline, replies = time.monotonic() + self.patience(), []
-        for dtype in core.DTYPES:
-            try:
-                replies.append(self.probe(question, name, drawn(id, self.seed, dtype), at, deadline))
-            except Exception as error:  # what `judged` makes of it is the verdict
-                replies.append(error)
-                break
-            if core.untouched(replies[-1]):
-                break
+        try:
+            replies = self.probe(question, name, [drawn(id, self.seed, dtype) for dtype in core.DTYPES], at)
+        except Exception as error:  # what `judged` makes of it is the verdict
+            replies = [error]
         return functools.cache(functools.partial(verdict_on, question, self.seed, replies))
 
-    def probe(self, question, name: str, given: dict, at: int, deadline: float) -> dict:
-        """What the answer returns for these inputs, a reply a case."""
+    def probe(self, question, name: str, given: list[dict], at: int) -> list[dict]:
+        """What the answer returns for each of these inputs, a reply a case."""
         request = {"op": "probe", "name": name, "probe": probe_of(question), "given": given,
                    "takes_data": question.takes_data}  # fmt: skip
-        reply = self.ask(request, deadline)
+        reply = self.ask(request, time.monotonic() + self.patience())
         if "missing" in reply:
             raise Failed("error", self.raised.get(at) or f"the cell defines no {name}")
         if "uncallable" in reply:
@@ -236,7 +232,10 @@ class Session:
             raise Failed("error", f"your answer returned something {said(reply['unsendable'])}")
         if "ended" in reply:
             raise Failed("error", f"your answer raised {said(reply['ended'])}")
-        return believed(reply.get("replies"), given)
+        replies = reply.get("replies")
+        if type(replies) is not list or len(replies) != len(given):
+            raise Failed("error", UNREADABLE)
+        return [believed(*pair) for pair in zip(replies, given, strict=True)]
 
 
 def verdict_on(question, seed: int, replies: list) -> Verdict:
@@ -302,7 +301,7 @@ def probe_of(question) -> str:
 def believed(replies, given: dict) -> dict:
     """Replies as `run_probe` makes them, one a case; whatever is odd about one is an error of the answer."""
     if type(replies) is not dict:
-        raise Failed("error", "what came back from your answer could not be read")
+        raise Failed("error", UNREADABLE)
     return {case: one_reply(replies.get(case), given[case]) for case in given}
 
 

@@ -7,6 +7,7 @@ its standard input and runs them, so that no file of the library is needed, or r
 import ast
 import asyncio
 import builtins
+import contextlib
 import gc
 import importlib
 import inspect
@@ -32,7 +33,7 @@ OUTSIDE = {
     "os.chmod": "write", "os.chown": "write", "os.remove": "write", "os.rename": "write", "os.rmdir": "write",
     "os.link": "write", "os.symlink": "write", "os.truncate": "write", "shutil.rmtree": "write",
 }  # fmt: skip  audit events, and what the instructor is told of them
-UNGRADED = ("plot", "data", "recipes")  # modules of the library that draw and load: to import them costs nothing
+UNGRADED = ("genimg_lib.plot", "genimg_lib.data", "genimg_lib.recipes", "IPython.display")  # stand-ins do for these
 LAST_FD = 100  # where a child keeps its channel, away from the small numbers that careless code closes
 
 
@@ -75,11 +76,13 @@ def main(order: dict, wire, lockdown, tools) -> None:
         rules = lockdown.ruleset(*places) if order["landlock"] else None
         lockdown.prepare()
         warm_up(tools)
+        seed_all()
         serve_forks(control, order, rules, wire, lockdown, tools)
     else:
         channel = Channel(os.dup(0), os.dup(1), wire)
         nowhere(0, 1, 2)
         lockdown.limits(order["memory"], order["cpu"])
+        seed_all()
         work(channel, tools)
 
 
@@ -120,30 +123,43 @@ def nowhere(*descriptors: int) -> None:
 
 
 def serve_forks(control, order, rules, wire, lockdown, tools) -> None:
-    """Obey one byte at a time: f fork a child on the socket that comes along, k kill it, w wait, i import."""
-    child = None
+    """Obey one byte at a time: f hand out a child's socket, k kill the child, w wait for it, i import.
+
+    The next child is forked while one works: locked down and waiting, it is out of every answer's reach.
+    """
+    child, spares = None, []
+
+    def fork():
+        theirs, mine = socket.socketpair()
+        if not (pid := os.fork()):
+            in_child(mine.detach(), order, rules, wire, lockdown, tools)
+        mine.close()
+        spares.append((pid, theirs))
+
     control.send(b"r")
     nowhere(1, 2)  # until here stderr could say what went wrong
-    while True:
-        what, descriptors, _, _ = socket.recv_fds(control, 64, 1)
-        if not what:
-            break
+    while what := control.recv(64):
         if what[:1] == b"i":
+            while spares:  # it would lack the module
+                finish(spares.pop()[0])
             control.send(b"y" if imported(what[1:].decode(), order["room"]) else b"n")
         elif what == b"f":
-            child = os.fork()
-            if not child:
-                in_child(descriptors[0], order, rules, wire, lockdown, tools)
-            os.close(descriptors[0])
-            control.send(b"y")
+            if not spares:
+                fork()
+            child, theirs = spares.pop()
+            with theirs:
+                socket.send_fds(control, [b"y"], [theirs.fileno()])
+            with contextlib.suppress(OSError):  # too many processes just now
+                fork()
         else:
             control.send(str(ended(child) if what == b"w" else 0).encode())
             finish(child)
             child = None
             if not swept(order["room"]):
                 break  # a fresh server starts with a fresh folder
-    if child:
-        finish(child)
+    for pid in [child, *dict(spares)]:
+        if pid:
+            finish(pid)
 
 
 def imported(module: str, room: str) -> bool:
@@ -154,6 +170,7 @@ def imported(module: str, room: str) -> bool:
         return False
     for entry in os.scandir(room):
         shutil.rmtree(entry) if entry.is_dir(follow_symlinks=False) else os.unlink(entry)
+    seed_all()
     return True
 
 
@@ -196,6 +213,7 @@ def in_child(descriptor, order, rules, wire, lockdown, tools) -> None:
                 except OSError:
                     continue  # was not open
         os.chdir(order["room"])
+        random.seed(0)  # after every fork Python seeds this one anew; the others are as the server left them
         lockdown.enter(rules, order["memory"], order["cpu"])
         work(Channel(LAST_FD, LAST_FD, wire), tools)
     finally:
@@ -207,7 +225,6 @@ def in_child(descriptor, order, rules, wire, lockdown, tools) -> None:
 
 def work(channel: Channel, tools) -> None:
     """Answer requests until the grader leaves."""
-    seed_all()
     space = namespace()
     watch(channel)
     while True:
@@ -225,16 +242,18 @@ def namespace() -> dict:
     def check(*args, **kwargs):
         """Checks are the grader's; here they do nothing."""
 
-    library, checks = types.ModuleType("genimg_lib"), types.ModuleType("genimg_lib.checks")
-    library.__path__, checks.__path__, library.checks = [], [], checks
+    names = "genimg_lib", "genimg_lib.checks", "IPython", "__main__"
+    library, checks, ipython, main = modules = [types.ModuleType(name) for name in names]
+    library.__path__, checks.__path__, ipython.__path__, library.checks = [], [], [], checks
     checks.check = checks.hint = library.show = check
+    ipython.get_ipython = Nothing()
+    sys.modules |= dict(zip(names, modules, strict=True))
     for name in UNGRADED:
-        module = types.ModuleType(f"genimg_lib.{name}")
+        module = types.ModuleType(name)
         module.__getattr__ = Nothing().__getattr__
-        setattr(library, name, module)
-        sys.modules[module.__name__] = module
-    main = types.ModuleType("__main__")
-    sys.modules |= {"genimg_lib": library, "genimg_lib.checks": checks, "__main__": main}
+        package, _, last = name.partition(".")
+        setattr(sys.modules[package], last, module)
+        sys.modules[name] = module
     sys.argv, sys.path = ["notebook"], [path for path in sys.path if path]
     builtins.exit = builtins.quit = sys.exit  # which Python's site module would define
     vars(main).update(__builtins__=builtins, display=check, check=check, hint=check, show=check,
@@ -314,7 +333,7 @@ def run_question(request, space, tools) -> dict:
     names |= {name: value for name, value in vars(tools).items() if getattr(value, "__module__", "") == "tools"}
     exec(compile(request["probe"], "<probe>", "exec"), names)
     try:
-        return {"replies": tools.run_probe(names["probe"], answer, request["given"])}
+        return {"replies": [tools.run_probe(names["probe"], answer, given) for given in request["given"]]}
     except BaseException as error:  # KeyboardInterrupt and others that a probe lets through
         return {"ended": type(error).__name__[:60]}
 
