@@ -45,11 +45,14 @@ def read_picture(path, size):
         return square(_rgb(upright), size)
 
 
-def check_out(path, force):
-    """Say before the work what would go wrong after it: no picture's ending, a file that stands there, no folder."""
-    known = {end for end, kind in Image.registered_extensions().items() if kind in Image.SAVE}
+def check_out(path, force, endings=None):
+    """Say before the work what would go wrong after it: an ending of no picture, or not one of `endings`; a file that
+    stands there; no folder."""
+    known = endings or {end for end, kind in Image.registered_extensions().items() if kind in Image.SAVE}
     if path.suffix.lower() not in known:
-        raise ValueError(f"--out {path} has no ending of a picture that can be written; try {path.with_suffix('.png')}")
+        what = " or ".join(endings) if endings else "a picture that can be written"
+        best = path.with_suffix(endings[0] if endings else ".png")
+        raise ValueError(f"--out {path} has no ending of {what}; try {best}")
     if path.exists() and not force:
         raise FileExistsError(f"{path} exists; choose another name or add --force")
     if not path.absolute().parent.is_dir():

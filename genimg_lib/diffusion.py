@@ -205,7 +205,7 @@ def journey(
     x = x_1
     yield x
     for t, s in zip(times, times[1:], strict=False):
-        x = step(path, predict, x, t.expand(len(x)), s.expand(len(x)))
+        x = step(path, predict, x, t.expand(x.shape[0]), s.expand(x.shape[0]))  # a number that an export leaves open
         yield x
 
 

@@ -1,19 +1,23 @@
 """Trained networks as ONNX files, for a web page or another language: small enough to load on a click.
 
-What is exported is one guess of the clean thing, predict(x_t, t, y), and the decoder of a first stage; the walk from
-noise to data stays a loop of a few lines wherever it runs. Weights are stored as 16-bit floats and computed with as
-32-bit ones: half the size, and the pictures differ by less than a shade.
+Two cuts. `export_whole`: one file, noise and wishes in, pictures out. `export_model`, for the web page: one guess of
+the clean thing, predict(x_t, t, y), and the decoder of a first stage; the walk from noise to data stays a loop of a few
+lines wherever it runs. Weights are stored as 16-bit floats and computed with as 32-bit ones: half the size, and the
+pictures differ by less than a shade.
 """
 
 import copy
+import importlib
 import logging
+import warnings
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from genimg_lib.diffusion import Diffusion
-from genimg_lib.latent import LatentFlow, SecondStage
+from genimg_lib.gan import GAN
+from genimg_lib.latent import CodeGAN, ConditionalCodeGAN, LatentFlow, SecondStage
 from genimg_lib.model import GenerativeModel
 from genimg_lib.vae import ConvVAE
 
@@ -23,7 +27,7 @@ class Unchecked(nn.Module):
 
     def __init__(self, attributes: nn.Module):
         super().__init__()
-        self.table = attributes.table
+        self.table, self.sizes = attributes.table, attributes.sizes
         self.register_buffer("firsts", attributes.firsts)
 
     def forward(self, y: Tensor, n: int) -> Tensor:
@@ -59,20 +63,88 @@ class Decode(nn.Module):
         return self.decoder(w * self.std + self.mean).clamp(-1, 1)
 
 
+class Whole(nn.Module):
+    """A model as one graph: noise (n, z) and, where it takes wishes, y (n, A) int32 -> pictures (n, C, H, W).
+
+    A sampler's loop is unrolled into the graph. Raises ValueError for a model that draws otherwise.
+    """
+
+    def __init__(self, model: GenerativeModel):
+        super().__init__()
+        if not isinstance(model, GAN | ConvVAE | LatentFlow | CodeGAN):
+            raise ValueError(
+                f"expected a GAN, a VAE, or a flow or GAN on codes, got {type(model).__name__}: its passes are too "
+                "many for one graph; `onnx_export.export_model` writes one pass of a diffusion that takes wishes"
+            )
+        self.model = copy.deepcopy(model)
+        ear = self.model.game.generator if isinstance(model, ConditionalCodeGAN) else self.model
+        self.sizes = getattr(getattr(ear, "wish", None), "sizes", ())
+        if self.sizes:
+            ear.wish = Unchecked(ear.wish)
+
+    def example(self, n: int, seed: int = 0) -> dict[str, Tensor]:
+        """Inputs by name: the noise that `sample` draws after this seed, and wishes of which half are left open."""
+        torch.manual_seed(seed)
+        inputs = {"noise": torch.randn(n, self.model.z)}
+        if self.sizes:
+            y = torch.stack([torch.arange(n) % size for size in self.sizes], dim=1)
+            inputs["y"] = torch.where(torch.arange(len(self.sizes)) % 2 == 0, y, -1).int()
+        return inputs
+
+    def forward(self, noise: Tensor, y: Tensor | None = None) -> Tensor:
+        model = self.model
+        if isinstance(model, GAN):
+            return model.generator(noise)
+        if isinstance(model, SecondStage):
+            code = model.code(noise, y=y) if self.sizes else model.code(noise)
+            return model.first.decode(code).clamp(-1, 1)
+        return model.decode(noise).clamp(-1, 1)
+
+
+def wanted(name: str):
+    """A package of the extra `web`, or an ImportError that says how to get it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{name} is not installed, and ONNX files need it: pip install {name}") from error
+
+
+def export_whole(model: GenerativeModel, path: Path) -> Path:
+    """Write a model as one ONNX file, from noise to pictures: see `Whole` for its inputs; the output is "out"."""
+    net = Whole(model)
+    return export(net, net.example(2), path)
+
+
+def parity(model: GenerativeModel, path: Path, n: int = 4, seed: int = 0) -> float:
+    """How far the pictures of a file of `export_whole` are from those of `model.sample`, at most, in shades of 255.
+
+    The same seed gives both the same noise. Needs onnxruntime (ImportError, saying so, without it).
+    """
+    session = wanted("onnxruntime").InferenceSession(path, providers=["CPUExecutionProvider"])
+    net = Whole(model)
+    inputs = net.example(n, seed)
+    torch.manual_seed(seed)
+    want = model.sample(n, inputs["y"].long()) if net.sizes else model.sample(n)
+    (got,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    return 127.5 * (torch.from_numpy(got) - want).abs().max().item()
+
+
+@torch.no_grad()
 def export(net: nn.Module, example: dict[str, Tensor], path: Path) -> Path:
     """Write a network as an ONNX file with 16-bit weights, for batches of any size.
 
     example: a batch of each input by name, of two samples at least; the output is called "out". Needs the packages of
     the extra `web` (ImportError without them).
     """
-    import onnx
-
+    onnx, _ = wanted("onnx"), wanted("onnxscript")
     batch = torch.export.Dim("n", min=1, max=256)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports every library that is not installed
-    program = torch.onnx.export(
-        net.eval(), tuple(example.values()), dynamo=True, verbose=False, input_names=list(example),
-        output_names=["out"], dynamic_shapes=tuple({0: batch} for _ in example),
-    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about its own parts
+        program = torch.onnx.export(
+            net.eval(), tuple(example.values()), dynamo=True, verbose=False, input_names=list(example),
+            output_names=["out"], dynamic_shapes=tuple({0: batch} for _ in example),
+        )  # fmt: skip
     model = halve(program.model_proto)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())

@@ -118,6 +118,21 @@ def walk(decode, z_from: Tensor, z_to: Tensor, steps: int = 8) -> Tensor:
         return decode(z.flatten(0, 1))
 
 
+def moving(path, alt: str):
+    """An animated picture file in a notebook, moving; alt: what it shows, for those who cannot see it."""
+    from base64 import b64encode
+    from html import escape
+    from pathlib import Path
+
+    from IPython.display import HTML
+
+    kind = Path(path).suffix.lstrip(".").lower()
+    if kind not in ("gif", "png", "webp"):
+        raise ValueError(f"expected a .gif, .png or .webp file, got {path}")
+    data = b64encode(Path(path).read_bytes()).decode()
+    return HTML(f'<img src="data:image/{kind};base64,{data}" alt="{escape(alt)}">')
+
+
 def show(obj):
     """The library's own source of a function or class, highlighted, in a notebook."""
     from IPython.display import Code
