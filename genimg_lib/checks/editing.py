@@ -140,7 +140,7 @@ class GramMatrix:
         return close(got["plain"]["grad"], want.to(given["plain"]["f"]))
 
 
-@question("lora_linear", points=3, title="A LoRA adapter around a Linear", read="book/outlook/at_scale", hints=(
+@question("lora_linear", points=3, title="A LoRA adapter around a Linear", read="notebooks/at_scale", hints=(
     "W stays, a product of two thin matrices is added. Which of the two must be zero so that nothing changes at "
     "first?",
     "If both were zero neither would learn. And which tensors should an optimiser find when it asks for what trains?",
@@ -253,7 +253,7 @@ class LoraLinear:
 
 
 @question("ema_update", points=2, mutates=True, title="An average of the "
-      "weights", read="book/outlook/at_scale", hints=(
+      "weights", read="notebooks/at_scale", hints=(
     "Two kinds of tensors live in a module. What moves by gradient steps, and what is merely counted or measured?",
     "An average of a counter makes no sense. And the ema model must keep its own memory: who else holds it?",
     "Walk both modules' parameters side by side, outside autograd, writing into the ema's own tensors.",
