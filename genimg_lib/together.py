@@ -95,7 +95,7 @@ def anybody(pressed: bool) -> bool:
     return average({"": float(pressed)})[""] > 0
 
 
-def noise(batch: int):
+def shared_noise(batch: int):
     """Within it, random numbers for this process's share of `batch` samples are the ones that one process would use."""
     return SharedNoise(batch // size(), size(), rank()) if size() > 1 else nullcontext()
 

@@ -59,7 +59,7 @@ def train(
             real, label = x[index].to(model.device), None if y is None else y[index].to(model.device)
             for name, (part, loss) in model.turns().items():
                 with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16_pays(model.device)):
-                    with together.noise(batch):
+                    with together.shared_noise(batch):
                         terms = loss(real, label)
                 optimizers[name].param_groups[0]["lr"] = lr * schedule(step, steps, warmup, cooldown)
                 optimizers[name].zero_grad()

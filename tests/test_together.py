@@ -77,7 +77,7 @@ def test_alone_nothing_happens(monkeypatch):
     torch.manual_seed(0)
     plain = torch.randn(5)
     torch.manual_seed(0)
-    with together.one_first(), together.noise(5):
+    with together.one_first(), together.shared_noise(5):
         assert torch.equal(torch.randn(5), plain)
 
 
