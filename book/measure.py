@@ -1,6 +1,6 @@
 """What the built website weighs, and what Lighthouse says of five kinds of pages.
 
-python book/measure.py [--site FOLDER] [--weights]      --weights: only those; Lighthouse needs Node and Chromium
+python book/measure.py [--site FOLDER] [--weights] [PAGE ...]   --weights: only those; Lighthouse needs Node and Chromium
 
 The weight of a page: its HTML with all that it loads by itself, as a server that compresses text sends them. What a
 demo loads when its button is pressed does not count. Lighthouse comes from npm, pinned, into the user's cache.
@@ -12,6 +12,7 @@ import gzip
 import http.server
 import json
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -56,11 +57,16 @@ def sent(file: Path) -> int:
     return len(gzip.compress(blob, 6)) if file.suffix in COMPRESSED else len(blob)
 
 
-def weights(site: Path) -> dict[str, int]:
-    """Every page of the contents, the heaviest first."""
+def contents() -> list[str]:
+    """Every page of the contents."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return runpy.run_path(str(ROOT / "book" / "build.py"))["pages"](toc)
+
+
+def weights(site: Path, pages: list[str]) -> dict[str, int]:
+    """The pages' weights, the heaviest first."""
     found = {}
-    for page in runpy.run_path(str(ROOT / "book" / "build.py"))["pages"](toc):
+    for page in pages:
         text = (site / f"{page}.html").read_text(encoding="utf-8")
         found[page] = weight(site, page, BeautifulSoup(text, "html.parser"))
     return dict(sorted(found.items(), key=lambda row: -row[1]))
@@ -82,25 +88,47 @@ def lighthouse() -> tuple[list[str], str]:
     return [node, str(program)], ""
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
+class AtHome(http.server.SimpleHTTPRequestHandler):
+    """The site as if this server were its address: its canonical links lead here."""
+
+    def do_GET(self):
+        file = Path(self.translate_path(self.path))
+        if file.suffix != ".html" or not file.is_file():
+            super().do_GET()
+            return
+        text = file.read_text(encoding="utf-8")
+        canonical = re.search(r'href="([^"]+)" rel="canonical"|rel="canonical" href="([^"]+)"', text)
+        if canonical:
+            away = canonical[1] or canonical[2]
+            text = text.replace(away, f"http://localhost:{self.server.server_port}{self.path}")
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(text.encode())
+
     def log_message(self, *args):
         """Say nothing."""
 
 
-def judge(site: Path, command: list[str], chromium: str) -> dict[str, dict]:
-    """For each kind of page: its three marks out of 100, and what failed."""
-    handler, found = functools.partial(Quiet, directory=str(site)), {}
+def judge(site: Path, command: list[str], chromium: str, kinds: dict[str, str]) -> dict[str, dict]:
+    """For each kind of page: its three marks out of 100, and what failed. Says each as soon as it is known."""
+    handler, found = functools.partial(AtHome, directory=str(site)), {}
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, TemporaryDirectory() as work:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        for kind, page in KINDS.items():
-            report = Path(work) / "report.json"
-            subprocess.run(
+        for kind, page in kinds.items():
+            report = Path(work) / f"{len(found)}.json"
+            done = subprocess.run(
                 [*command, f"http://localhost:{server.server_port}/{page}.html", "--quiet", "--output=json",
                  f"--output-path={report}", f"--only-categories={','.join(CATEGORIES)}", "--throttling-method=provided",
                  "--disable-full-page-screenshot", "--max-wait-for-load=180000",
                  "--chrome-flags=--headless=new --no-sandbox --disable-gpu --no-first-run"],
-                env=os.environ | {"CHROME_PATH": chromium}, check=True,
+                env=os.environ | {"CHROME_PATH": chromium}, text=True, capture_output=True,
             )  # fmt: skip
+            if done.returncode or not report.is_file():
+                why = (done.stderr.strip().splitlines() or ["no reason given"])[0]
+                found[kind] = {"page": page, "failed": [f"Lighthouse gave up (a slow machine?): {why}"]}
+                print(f"  {kind} ({page}): not judged", flush=True)
+                continue
             said = json.loads(report.read_text(encoding="utf-8"))
             marks = {name: round(100 * (said["categories"][name]["score"] or 0)) for name in CATEGORIES}
             failed = [
@@ -110,6 +138,7 @@ def judge(site: Path, command: list[str], chromium: str) -> dict[str, dict]:
                 if (audit := said["audits"][ref["id"]])["score"] not in (None, 1) and ref["weight"]
             ]
             found[kind] = {"page": page, **marks, "failed": failed}
+            print(f"  {kind} ({page}): " + ", ".join(f"{name} {mark}" for name, mark in marks.items()), flush=True)
         server.shutdown()
     return found
 
@@ -123,12 +152,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--site", type=Path, default=ROOT / "_build" / "html", help="the built website")
     parser.add_argument("--weights", action="store_true", help="only the weights")
+    parser.add_argument("page", nargs="*", help="only these pages")
     options = parser.parse_args()
     site = options.site.resolve()
     if not (site / "index.html").is_file():
         print(f"There is no website in {site}: run `make book` first.")
         return 2
-    record = {"bytes": weights(site)}
+    record = {"bytes": weights(site, options.page or contents())}
     for page, size in record["bytes"].items():
         print(f"  {size / 1000:7.0f} kB  {page}")
     heavy = [page for page, size in record["bytes"].items() if size > HEAVY]
@@ -140,9 +170,8 @@ def main() -> int:
         if why_not:
             print(f"  No word from Lighthouse: {why_not}.")
             return 2
-        record["lighthouse"] = judge(site, command, chromium)
-        for kind, said in record["lighthouse"].items():
-            print(f"  {kind} ({said['page']}): " + ", ".join(f"{name} {said[name]}" for name in CATEGORIES))
+        record["lighthouse"] = judge(site, command, chromium, {page: page for page in options.page} or KINDS)
+        for said in record["lighthouse"].values():
             worse += [f"{said['page']}: {line}" for line in said["failed"]]
     (site.parent / "measure.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     for line in worse:
