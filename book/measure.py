@@ -1,6 +1,6 @@
 """What the built website weighs, and what Lighthouse says of five kinds of pages.
 
-python book/measure.py [--site FOLDER] [--weights] [PAGE ...]   --weights: only those; Lighthouse needs Node and Chromium
+python book/measure.py [--site FOLDER] [--weights] [PAGE ...]    --weights: only those; Lighthouse needs Node, Chromium
 
 The weight of a page: its HTML with all that it loads by itself, as a server that compresses text sends them. What a
 demo loads when its button is pressed does not count. Lighthouse comes from npm, pinned, into the user's cache.
