@@ -14,7 +14,8 @@ plot, recipes, training, words = map(
     later, ("genimg_lib.plot", "genimg_lib.recipes", "genimg_lib.train", "genimg_lib.words")
 )
 out = Console()
-MODEL = "comic-latent-cond"  # who draws
+MODELS = {32: "comic-latent-cond", 64: "comic-grid-flow"}  # who draws, by pixels a side
+MODEL = MODELS[32]
 
 
 def listener():
@@ -44,7 +45,8 @@ def draw(
     out_: Annotated[Path, typer.Option("--out", help="a PNG file")] = Path("drawn.png"),
     n: Annotated[int, typer.Option(min=1, max=1_000, help="how many faces")] = 8,
     seed: Annotated[int, typer.Option(help="the same seed gives the same faces")] = 0,
-    scale: Annotated[int, typer.Option(min=1, max=16, help="enlarge every pixel")] = 4,
+    size: Annotated[int, typer.Option(help="pixels a side, 32 or 64")] = 32,
+    scale: Annotated[int | None, typer.Option(min=1, max=16, help="enlarge every pixel")] = None,
     words_: Annotated[bool, typer.Option("--words", help="list what can be asked for, and draw nothing")] = False,
     force: Annotated[bool, typer.Option(help="replace a file that exists")] = False,
 ):
@@ -53,8 +55,10 @@ def draw(
         for attribute, named in words.concepts().items():
             out.print(f"{attribute.replace('_', ' ')}: {', '.join(named)}", highlight=False)
         return
+    if size not in MODELS:
+        raise ValueError(f"--size is {' or '.join(map(str, MODELS))} pixels a side; came {size}")
     _files.check_out(out_, force)
     wish = listener().wish(sentence)
-    plot.save(faces(recipes.load(MODEL), wish, n, seed), out_, scale)
+    plot.save(faces(recipes.load(MODELS[size]), wish, n, seed), out_, scale or 128 // size)
     heard = ", ".join(f"{a.replace('_', ' ')}: {c}" for a, c in wish.items()) or "nothing in particular"
     out.print(f"heard {heard}; {n} faces → {out_}", highlight=False, soft_wrap=True)

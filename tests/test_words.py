@@ -5,6 +5,7 @@ import random
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import avg_pool2d
 
 from genimg_lib import _drawn, draw_cli, recipes, words
 
@@ -104,6 +105,7 @@ def test_draw_refuses_and_overwrites_nothing(genimg, tmp_path):
         (("a face", "--out", "face.doc"), "ending"),
         (("a face with wings", "--out", "wings.png"), "'wings'"),
         (("", "--out", "empty.png"), "no words"),
+        (("a face", "--size", 48), "--size is 32 or 64"),
     ):
         status, said = genimg("draw", *ask)
         assert status == 2 and expected in said, said
@@ -113,12 +115,17 @@ def test_draw_refuses_and_overwrites_nothing(genimg, tmp_path):
     assert status == 0 and "two buns" in said
 
 
-def test_colours_asked_for_are_drawn():
+@pytest.mark.parametrize("size", draw_cli.MODELS)
+def test_colours_asked_for_are_drawn(size):
     """Green hair is greener than red hair, and dark skin darker than light skin, on the very same noise."""
-    model = recipes.load(draw_cli.MODEL)
-    green, red = (draw_cli.faces(model, {"hair_color": c}, 24)[:, :, :16].mean((0, 2, 3)) for c in ("green", "red"))
+    model = recipes.load(draw_cli.MODELS[size])
+
+    def drawn(wish):
+        return avg_pool2d(draw_cli.faces(model, wish, 24), size // 32)
+
+    green, red = (drawn({"hair_color": colour})[:, :, :16].mean((0, 2, 3)) for colour in ("green", "red"))
     assert green[1] - green[0] > red[1] - red[0] + 0.1
-    dark, light = (draw_cli.faces(model, {"skin_color": c}, 24)[:, :, 12:22, 10:22].mean() for c in ("dark", "light"))
+    dark, light = (drawn({"skin_color": colour})[:, :, 12:22, 10:22].mean() for colour in ("dark", "light"))
     assert dark < light - 0.3
 
 
