@@ -152,7 +152,7 @@ def test_the_book_of_two_pages(site, tmp_path):  # noqa: F811
     starts = PDF["starts"](pdf)
     # A title page, the contents, the notation, the chapter: each begins on a page of its own.
     assert starts["p0"] == 3 and 3 < starts["p1"] < pages
-    assert pdf.count(b"/Subtype /Link") > 20 and pdf.count(b"/Type /Outlines") == 1
+    assert pdf.count(b"/Subtype /Link") >= 6 and pdf.count(b"/Type /Outlines") == 1
     assert re.search(rb"/Dest /p1\b", pdf), "the contents link to the chapter"
 
 

@@ -38,6 +38,9 @@
 
   for (const link of links) {
     if (!meaning(link)) continue;
+    // A symbol has no letters for who cannot see it: its TeX is its name.
+    const symbol = link.querySelector(".math, .math-later");
+    if (symbol) link.setAttribute("aria-label", symbol.textContent.replace(/^\\\(|\\\)$/g, ""));
     link.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") later(() => show(link), 120); });
     link.addEventListener("pointerleave", () => later(hide, 250));
     link.addEventListener("focus", () => { if (link.matches(":focus-visible")) show(link); });

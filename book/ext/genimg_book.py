@@ -1,7 +1,7 @@
 """What this book's site needs beyond Jupyter Book: nothing from other hosts, and a mark on pages to come.
 
 * MathJax 3.2.2 comes from the PyPI package sphinx-mathjax-offline, is checked, and is copied into the site.
-* `formulas.js`, before it: formulas have a name for who cannot see them.
+* `formulas.js`, before it: the keyboard reaches formulas that are wider than the screen.
 * The scripts that a page would fetch elsewhere, or does not need, are taken out of the HTML.
 * `coming: true` in a page's front matter puts "soon" beside its title in the table of contents.
 * The address of the site is `html.baseurl` in _config.yml, or GENIMG_BASEURL in the environment.
@@ -59,8 +59,8 @@ def copy_mathjax(app):
             shutil.copyfile(source / part, target / part)
 
 
-def add_names(app, pagename, templatename, context, doctree):
-    """Where MathJax is loaded, what names the formulas is loaded before it."""
+def add_reach(app, pagename, templatename, context, doctree):
+    """Where MathJax is loaded, what lets the keyboard reach wide formulas is loaded before it."""
     if app.env.get_domain("math").has_equations(pagename):
         app.add_js_file("formulas.js", priority=400, loading_method="defer")
 
@@ -131,6 +131,6 @@ def finish(app, error):
 
 def setup(app):
     app.connect("config-inited", set_address, priority=900)
-    app.connect("html-page-context", add_names)
+    app.connect("html-page-context", add_reach)
     app.connect("build-finished", finish, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
