@@ -127,7 +127,7 @@ RECIPES = {
                "a GAN of comic faces in colour: the sharpest eyes and mouths", ADAM_GAN, patience=12_000),
         Recipe("comic-superres", "comic", 64, partial(Restorer, 64, shrink, exact=True), 600, 16, 2e-3,
                "comic faces from 16 to 64 pixels a side: diffusion that sees the small picture", patience=5_000),
-        Recipe("comic-colour", "comic", 32, partial(Restorer, 32, line_art, width=96),  600, 32, 2e-3,
+        Recipe("comic-colour", "comic", 32, partial(Restorer, 32, line_art),            600, 32, 2e-3,
                "line art of comic faces, coloured in", patience=1_200),
     ]
 }  # fmt: skip

@@ -35,28 +35,35 @@ def adain(content: Tensor, style: Tensor, eps: float = 1e-5) -> Tensor:
 
 
 class RandomFeatures(nn.Module):
-    """Two layers of fixed random filters on each level of a pyramid: x (B, 3, H, W) -> a list of feature maps.
+    """Fixed random filters on each level of a pyramid: x (B, 3, H, W) -> a list of feature maps, two a level.
 
-    Random filters see edges and blobs of every direction and colour; each level of the pyramid sees them twice as large
-    (Ustyuzhaninov et al. 2016 make textures so). They know no eye from a window.
+    Random filters see edges and blobs of every direction and colour (Ustyuzhaninov et al. 2016 make textures so). Half
+    of them see differences only, not how bright it is. Each level of the pyramid sees everything twice as large. They
+    know no eye from a window.
     """
 
-    def __init__(self, levels: int = 4, width: int = 48, side: int = 5, seed: int = 0):
+    def __init__(self, levels: int = 3, width: int = 48, sides=(3, 7), seed: int = 0):
         super().__init__()
-        self.levels = levels
+        self.levels, each = levels, width // len(sides)
+
+        def conv(a, b, side):
+            return nn.Conv2d(a, b, side, padding=side // 2, padding_mode="reflect")
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.first = nn.Conv2d(3, width, side, padding=side // 2, padding_mode="reflect")
-            self.second = nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect")
-            for layer in (self.first, self.second):
+            self.first = nn.ModuleList(conv(3, each, side) for side in sides)
+            self.second = conv(each * len(sides), width, 3)
+            for layer in (*self.first, self.second):
                 nn.init.kaiming_normal_(layer.weight)
                 nn.init.normal_(layer.bias, std=0.3)
+            for layer in self.first:
+                layer.weight.data[::2] -= layer.weight.data[::2].mean((2, 3), keepdim=True)
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         maps = []
         for level in range(self.levels):
-            h = F.relu(self.first(x))
+            h = F.relu(torch.cat([layer(x) for layer in self.first], 1))
             maps += [h, F.relu(self.second(F.avg_pool2d(h, 2)))]
             if min(x.shape[-2:]) < 24 or level == self.levels - 1:
                 break
@@ -94,7 +101,7 @@ class Autoencoder(nn.Module):
         return self.decoder(f)
 
 
-def train_autoencoder(pictures: list[Tensor], steps: int = 300, side: int = 64, batch: int = 16, seed: int = 0):
+def train_autoencoder(pictures: list[Tensor], steps: int = 250, side: int = 64, batch: int = 4, seed: int = 0):
     """An autoencoder of random square pieces of the pictures, each (3, H, W); returns it, ready to use."""
     if min(min(x.shape[-2:]) for x in pictures) < side:
         raise ValueError(f"expected pictures of at least {side} pixels a side, got {[(*x.shape,) for x in pictures]}")
@@ -118,43 +125,96 @@ def _piece(x: Tensor, side: int) -> Tensor:
     return piece.flip(2) if torch.rand(()) < 0.5 else piece
 
 
-def gatys(
-    content: Tensor, style: Tensor, features: Features, strength: float = 1.0, steps: int = 150, seed: int = 0,
-    keep: float = 1.0, watch: Callable[[int, float], None] | None = None,
-) -> Tensor:  # fmt: skip
-    """The picture that has the content's features in their places and the style's Gram matrices   (Gatys et al. 2015).
+@torch.no_grad()
+def colours_of(style: Tensor, content: Tensor) -> Tensor:
+    """The content with the mean and the covariance of the style's colours: x -> C_s^(1/2) C_c^(−1/2) (x − m_c) + m_s.
 
-    Minimises keep · content loss + strength · style loss over the pixels, by Adam from the content. The content loss is
-    the squared difference of the last two feature maps and of the blurred grey picture; each loss is divided by its own
-    size for the content picture, so that weights of 1 mean the same for any features.
+    Style transfer with the pixels themselves as features. Both (1, 3, H, W), of any sizes; returns the content's.
+    """
+    a, b = (x.flatten(2)[0].double() for x in (content, style))
+
+    def power(rows: Tensor, exponent: float) -> Tensor:
+        values, vectors = torch.linalg.eigh(torch.cov(rows))
+        return vectors @ torch.diag(values.clamp(min=1e-6) ** exponent) @ vectors.mT
+
+    mapped = power(b, 0.5) @ power(a, -0.5) @ (a - a.mean(1, keepdim=True)) + b.mean(1, keepdim=True)
+    return mapped.view_as(content).clamp(-1, 1).to(content)
+
+
+def gatys(
+    content: Tensor, style: Tensor, features: Features, strength: float = 1.0, steps: int = 40, keep: float = 0.02,
+    scales: int = 3, watch: Callable[[int, float], None] | None = None,
+) -> Tensor:  # fmt: skip
+    """The picture that has the content's layout and the Gram matrices of the style's features   (Gatys et al. 2015).
+
+    Minimises strength · style loss + keep · content loss over the pixels, by L-BFGS from the content in the style's
+    colours, on a small version first: there a stroke is a few pixels long, and found in a few steps. Before its Gram
+    matrix is taken each channel is divided by its deviation in the style, so that fine grain counts as much as large
+    blobs; each layer's loss is counted in units of what it is at the start. The content loss compares the last two
+    feature maps and the grey picture, blurred. steps: of the search on each of the `scales`. watch(step, style loss).
     content: (1, 3, H, W), style: (1, 3, h, w) in [-1, 1]; returns (1, 3, H, W). strength 0 returns the content.
     """
     if content.shape[:2] != (1, 3) or style.shape[:2] != (1, 3):
         raise ValueError(f"expected two pictures (1, 3, H, W), got {tuple(content.shape)} and {tuple(style.shape)}")
     if strength == 0:
         return content.clone()
+    x = content = colours_of(style, content)
+    for scale in reversed(range(scales)):
+        if scale and min(*content.shape[-2:], *style.shape[-2:]) < 32 * 2**scale:
+            continue
+        c, s = (_smaller(picture, 2**scale) for picture in (content, style))
+        x = F.interpolate(x, c.shape[-2:], mode="bicubic", align_corners=False).clamp(-1, 1)
+        x = _search(x, c, s, features, (strength, keep), steps, watch)
+    return x
+
+
+def _smaller(x: Tensor, by: int) -> Tensor:
+    size = [max(1, n // by) for n in x.shape[-2:]]
+    return x if by == 1 else F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True).clamp(-1, 1)
+
+
+def _search(x: Tensor, content: Tensor, style: Tensor, features: Features, weights, steps: int, watch) -> Tensor:
+    """`gatys` at one scale, from x."""
+    side = max(1, min(content.shape[-2:]) // 32)
+
+    def blur(picture: Tensor) -> Tensor:
+        return F.avg_pool2d(picture.mean(1, keepdim=True), side)
+
     with torch.no_grad():
-        goals, places = [gram(f) for f in features(style)], features(content)
-        start = [gram(f) for f in places]
-        scales = [(a - b).square().sum().clamp(min=1e-12) for a, b in zip(start, goals, strict=True)]
+        goals, places, grey = features(style), features(content), blur(content)
+        depth = min(len(goals), len(places))  # the smaller picture has fewer levels
+        goals, places = goals[:depth], places[:depth]
+        units = [f.std((2, 3), keepdim=True) + 1e-3 for f in goals]
+
+        def grams(maps: list[Tensor]) -> list[Tensor]:
+            return [gram(f / unit) for f, unit in zip(maps, units, strict=True)]
+
+        goals, start = grams(goals), grams(places)
+        sizes = [(a - b).square().sum().clamp(min=1e-12) for a, b in zip(start, goals, strict=True)]
         spreads = [f.var().clamp(min=1e-12) for f in places]
-    x = content.clone().requires_grad_(True)
-    adam = torch.optim.Adam([x], 0.03, (0.9, 0.99))
-    for step in range(steps):
-        maps = features(x)
-        far = sum((gram(f) - g).square().sum() / s for f, g, s in zip(maps, goals, scales, strict=True)) / len(maps)
-        moved = sum((f - p).square().mean() / v for f, p, v in list(zip(maps, places, spreads, strict=True))[-2:]) / 2
+    x = x.clone().requires_grad_(True)
+    search = torch.optim.LBFGS(
+        [x], max_iter=steps, max_eval=steps * 5 // 4 + 1, history_size=15, line_search_fn="strong_wolfe",
+        tolerance_change=0, tolerance_grad=0,
+    )  # fmt: skip
+    calls = iter(range(10**9))
+
+    def loss() -> Tensor:
+        maps = features(x)[:depth]
+        far = sum((a - b).square().sum() / n for a, b, n in zip(grams(maps), goals, sizes, strict=True)) / len(maps)
+        moved = (blur(x) - grey).square().mean() / grey.var().clamp(min=1e-6)
+        moved += sum((f - p).square().mean() / v for f, p, v in list(zip(maps, places, spreads, strict=True))[-2:]) / 2
         rough = (x[..., 1:, :] - x[..., :-1, :]).abs().mean() + (x[..., 1:] - x[..., :-1]).abs().mean()
-        loss = strength * far + 0.1 * keep * moved + 0.01 * rough
-        adam.param_groups[0]["lr"] = 0.03 * min(1, 2 * (1 - step / steps))
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        with torch.no_grad():
-            x.clamp_(-1, 1)
+        beyond = (x.abs() - 1).clamp(min=0).square().mean()  # no colour of a picture
+        total = weights[0] * far + weights[1] * moved + 0.02 * rough + 10 * beyond
+        search.zero_grad()
+        total.backward()
         if watch:
-            watch(step, far.item())
-    return x.detach()
+            watch(next(calls), far.item())
+        return total
+
+    search.step(loss)
+    return x.detach().clamp(-1, 1)
 
 
 @torch.no_grad()

@@ -257,6 +257,17 @@ def test_adain_gives_the_statistics_of_the_style():
     assert torch.equal(out[0, 0].flatten().argsort(), order)  # the layout is the content's
 
 
+def test_colours_are_handed_on_with_their_covariance():
+    torch.manual_seed(0)
+    content, other = torch.rand(1, 3, 16, 20) - 0.5, 0.2 * torch.randn(1, 3, 30, 30) + 0.1
+    other[:, 1] += other[:, 0]
+    got = style.colours_of(other, content)
+    assert got.shape == content.shape
+    for statistic in (lambda x: x.mean(1), torch.cov):
+        assert_close(statistic(got.flatten(2)[0]), statistic(other.flatten(2)[0]), atol=1e-2, rtol=0)
+    assert_close(style.colours_of(content, content), content, atol=1e-5, rtol=0)
+
+
 def test_random_features_are_the_same_each_time_and_see_several_scales():
     x = torch.rand(1, 3, 64, 64)
     maps, again = style.RandomFeatures(levels=3, width=8)(x), style.RandomFeatures(levels=3, width=8)(x)
@@ -268,9 +279,11 @@ def test_gatys_comes_nearer_to_the_style_and_strength_0_is_the_content():
     torch.manual_seed(0)
     content, other = torch.rand(1, 3, 32, 32) * 0.2, (torch.rand(1, 3, 40, 40) > 0.5).float() * 2 - 1
     net, far = style.RandomFeatures(levels=2, width=8), []
-    made = style.gatys(content, other, net, steps=25, watch=lambda step, loss: far.append(loss))
-    assert far[-1] < 0.5 * far[0] and made.abs().max() <= 1
+    made = style.gatys(content, other, net, steps=15, watch=lambda step, loss: far.append(loss))
+    assert abs(far[0] - 1) < 1e-4 and far[-1] < 0.5 and made.abs().max() <= 1  # 1 is where it starts
     assert torch.equal(style.gatys(content, other, net, strength=0), content)
+    wide = torch.rand(1, 3, 80, 40)  # has more levels than the style
+    assert style.gatys(wide, other, style.RandomFeatures(levels=3, width=8), steps=1).shape == wide.shape
     with pytest.raises(ValueError, match="two pictures"):
         style.gatys(content[0], other, net)
 
