@@ -10,12 +10,13 @@ import copy
 import importlib
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from genimg_lib.diffusion import Diffusion, Predict, guided
+from genimg_lib.diffusion import Diffusion, Predict
 from genimg_lib.gan import GAN
 from genimg_lib.latent import CodeGAN, ConditionalCodeGAN, LatentFlow, SecondStage
 from genimg_lib.model import GenerativeModel
@@ -96,13 +97,24 @@ class Whole(nn.Module):
         if isinstance(model, GAN):
             return model.generator(noise)
         if isinstance(model, LatentFlow):
-            predict = guided(model.predict, y, model.guidance) if self.sizes else model.predict
+            predict = guided_in_graph(model.predict, y, model.guidance) if self.sizes else model.predict
             code = walk(predict, noise, model.steps) * model.std + model.mean
             return model.first.decode(code).clamp(-1, 1)
         if isinstance(model, CodeGAN):
             code = model.code(noise, y) if self.sizes else model.code(noise)
             return model.first.decode(code).clamp(-1, 1)
         return model.decode(noise).clamp(-1, 1)
+
+
+def guided_in_graph(predict: Callable, y: Tensor, w: float) -> Predict:
+    """`diffusion.guided`, cut at the batch's own size: the exporter would fix the batch to divide it by two."""
+
+    def both(x_t: Tensor, t: Tensor) -> Tensor:
+        n = x_t.shape[0]
+        made = predict(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([y, torch.full_like(y, -1)]))
+        return made[n:] + w * (made[:n] - made[n:])
+
+    return both
 
 
 def walk(predict: Predict, x: Tensor, steps: int) -> Tensor:
@@ -145,7 +157,10 @@ def parity(model: GenerativeModel, path: Path, n: int = 4, seed: int = 0) -> flo
     inputs = net.example(n, seed)
     torch.manual_seed(seed)
     want = model.sample(n, inputs["y"].long()) if net.sizes else model.sample(n)
-    (got,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    try:
+        (got,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    except Exception as error:  # the runtime has its own kinds
+        raise ValueError(f"{path} does not run on {n} pictures: {error}") from error
     return 127.5 * (torch.from_numpy(got) - want).abs().max().item()
 
 
