@@ -255,6 +255,10 @@ def main() -> int:
         print(f"_toc.yml has no page {', '.join(sorted(unknown))}.")
         return 2
     wanted = [row for row in wanted if not options.page or row[0] in options.page]
+    missing = [page for page, _caption, _depth in wanted if not (site / f"{page}.html").is_file()]
+    if missing:
+        print(f"The website in {site} has no page {', '.join(missing)}: build it anew with `make book`.")
+        return 2
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     articles = read(site, wanted)
     join(site, articles)
