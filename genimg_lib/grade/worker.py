@@ -72,8 +72,7 @@ def main(order: dict, wire, lockdown, tools) -> None:
         control = socket.socket(fileno=os.dup(0))
         tempfile.tempdir = order["room"]  # some imports ask for one, and finding it means writing
         nowhere(0)
-        places = order["readable"], order["writable"], order["listed"]
-        rules = lockdown.ruleset(*places) if order["landlock"] else None
+        rules = lockdown.ruleset(order["readable"], order["writable"], order["listed"]) if order["landlock"] else None
         lockdown.prepare()
         warm_up(tools)
         seed_all()
@@ -134,7 +133,7 @@ def serve_forks(control, order, rules, wire, lockdown, tools) -> None:
         if not (pid := os.fork()):
             in_child(mine.detach(), order, rules, wire, lockdown, tools)
         mine.close()
-        spares.append((pid, theirs))
+        return pid, theirs
 
     control.send(b"r")
     nowhere(1, 2)  # until here stderr could say what went wrong
@@ -144,22 +143,19 @@ def serve_forks(control, order, rules, wire, lockdown, tools) -> None:
                 finish(spares.pop()[0])
             control.send(b"y" if imported(what[1:].decode(), order["room"]) else b"n")
         elif what == b"f":
-            if not spares:
-                fork()
-            child, theirs = spares.pop()
+            child, theirs = spares.pop() if spares else fork()
             with theirs:
                 socket.send_fds(control, [b"y"], [theirs.fileno()])
             with contextlib.suppress(OSError):  # too many processes just now
-                fork()
+                spares.append(fork())
         else:
             control.send(str(ended(child) if what == b"w" else 0).encode())
             finish(child)
             child = None
             if not swept(order["room"]):
                 break  # a fresh server starts with a fresh folder
-    for pid in [child, *dict(spares)]:
-        if pid:
-            finish(pid)
+    for pid in filter(None, [child, *dict(spares)]):
+        finish(pid)
 
 
 def imported(module: str, room: str) -> bool:
@@ -205,13 +201,9 @@ def in_child(descriptor, order, rules, wire, lockdown, tools) -> None:
     """Lock down, then work, and never return."""
     try:
         os.dup2(descriptor, LAST_FD)
-        keep = {LAST_FD, rules}
-        for other in range(3, LAST_FD):
-            if other not in keep:
-                try:
-                    os.close(other)
-                except OSError:
-                    continue  # was not open
+        keep = rules or LAST_FD
+        os.closerange(3, keep)
+        os.closerange(keep + 1, LAST_FD)
         os.chdir(order["room"])
         random.seed(0)  # after every fork Python seeds this one anew; the others are as the server left them
         lockdown.enter(rules, order["memory"], order["cpu"])
@@ -249,11 +241,9 @@ def namespace() -> dict:
     ipython.get_ipython = Nothing()
     sys.modules |= dict(zip(names, modules, strict=True))
     for name in UNGRADED:
-        module = types.ModuleType(name)
+        sys.modules[name] = module = types.ModuleType(name)
         module.__getattr__ = Nothing().__getattr__
-        package, _, last = name.partition(".")
-        setattr(sys.modules[package], last, module)
-        sys.modules[name] = module
+        setattr(sys.modules[name.partition(".")[0]], name.partition(".")[2], module)
     sys.argv, sys.path = ["notebook"], [path for path in sys.path if path]
     builtins.exit = builtins.quit = sys.exit  # which Python's site module would define
     vars(main).update(__builtins__=builtins, display=check, check=check, hint=check, show=check,
@@ -322,15 +312,13 @@ def run_cell(request, space, tools) -> dict:
 
 def run_question(request, space, tools) -> dict:
     """Run a probe beside the answer that the cells have defined."""
-    import torch
-
     if request["name"] not in space:
         return {"missing": True}
     answer = space[request["name"]]
     if not callable(answer) and not request["takes_data"]:
         return {"uncallable": type(answer).__name__[:60] if answer is not None else ""}
-    names = {"torch": torch, "math": math, "CUT": tools.CUT}
-    names |= {name: value for name, value in vars(tools).items() if getattr(value, "__module__", "") == "tools"}
+    names = {name: value for name, value in vars(tools).items() if getattr(value, "__module__", "") == "tools"}
+    names |= {"torch": tools.torch, "math": math, "CUT": tools.CUT}
     exec(compile(request["probe"], "<probe>", "exec"), names)
     try:
         return {"replies": [tools.run_probe(names["probe"], answer, given) for given in request["given"]]}
