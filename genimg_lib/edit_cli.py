@@ -217,7 +217,8 @@ def enhance(
         x = face(image, 32)
         colourful = (x.amax(1) - x.amin(1)).mean() > 0.05
         lines = restore.line_art(x) if colourful else x.mean(1, keepdim=True)
-        small = restore.shrink(recipes.load("comic-colour", RUNS).restore(lines).clamp(-1, 1), 2)
+        painted = recipes.load("comic-colour", RUNS).restore(lines).clamp(-1, 1)
+        small = restore.shrink(edit.sdedit(recipes.load("comic-diffusion", RUNS), painted, 0.3), 2)
         done = recipes.load("comic-superres", RUNS).restore(small).clamp(-1, 1)
         said = "lines coloured at 32 pixels, drawn at 64"
     write(done[0], out_)
