@@ -142,7 +142,7 @@ def colours_of(style: Tensor, content: Tensor) -> Tensor:
 
 
 def gatys(
-    content: Tensor, style: Tensor, features: Features, strength: float = 1.0, steps: int = 40, keep: float = 0.02,
+    content: Tensor, style: Tensor, features: Features, strength: float = 1.0, steps: int = 40, keep: float = 0.06,
     scales: int = 3, watch: Callable[[int, float], None] | None = None,
 ) -> Tensor:  # fmt: skip
     """The picture that has the content's layout and the Gram matrices of the style's features   (Gatys et al. 2015).
