@@ -77,7 +77,7 @@ class RepaintMerge:
         return close(got["other mask"]["x"], self.want(**given["other mask"]))
 
 
-@question("gram_matrix", points=1, title="Style as a Gram matrix", read="book/outlook/style_transfer", hints=(
+@question("gram_matrix", points=1, title="Style as a Gram matrix", read="notebooks/style_transfer", hints=(
     "Style forgets where things are. Which sum runs over all places, and what remains?",
     "Entry (i, j) says how much channels i and j fire together: a dot product over all pixels.",
     "Lay each sample out as C rows of H · W numbers; then it is a matrix times its own transpose, for each sample.",

@@ -31,7 +31,7 @@ def adain_slowly(content, style):
 
 
 @question(
-    "adain", points=2, title="Adaptive instance normalisation", read="book/outlook/style_transfer",
+    "adain", points=2, title="Adaptive instance normalisation", read="notebooks/style_transfer",
     hints=(
         "Two steps: give every channel of every content image mean 0 and deviation 1, then the style's "
         "deviation and mean.",
