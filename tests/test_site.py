@@ -95,17 +95,6 @@ def test_every_picture_and_page_is_described(site, soups):
             assert soup.find("meta", attrs={"name": "description"})["content"], file
 
 
-def test_outlines_are_marked_in_the_contents(site, soups):
-    marked = {unquote(a["href"]) for a in soups[site / "index.html"].select("nav.bd-links a.coming")}
-    sources = {page: ROOT / f"{page}.md" for page in PAGES}
-    outlines = {
-        p for p, md in sources.items() if md.is_file() and "\ncoming: true\n" in md.read_text("utf-8")
-    }
-    assert marked == {f"{page}.html" for page in outlines}
-    for page in outlines:
-        assert soups[site / f"{page}.html"].select("article .admonition.coming"), page
-
-
 def test_search_engines_and_previews_find_their_way(site, soups):
     """A sitemap with every page, a favicon, a preview with a picture that exists, and a page for lost visitors."""
     sitemap = (site / "sitemap.xml").read_text(encoding="utf-8")

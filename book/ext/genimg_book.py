@@ -1,9 +1,8 @@
-"""What this book's site needs beyond Jupyter Book: nothing from other hosts, and a mark on pages to come.
+"""What this book's site needs beyond Jupyter Book: nothing from other hosts, and an address.
 
 * MathJax 3.2.2 comes from the PyPI package sphinx-mathjax-offline, is checked, and is copied into the site.
 * `formulas.js`, before it: the keyboard reaches formulas that are wider than the screen.
 * The scripts that a page would fetch elsewhere, or does not need, are taken out of the HTML.
-* `coming: true` in a page's front matter puts "soon" beside its title in the table of contents.
 * The address of the site is `html.baseurl` in _config.yml, or GENIMG_BASEURL in the environment.
 """
 
@@ -66,23 +65,13 @@ def add_reach(app, pagename, templatename, context, doctree):
 
 
 def clean_pages(app):
-    """Take the unwanted scripts out of every page, and mark the links to pages that are still to come."""
+    """Take the unwanted scripts out of every page."""
     out = Path(app.outdir)
-    coming = {doc for doc, meta in app.env.metadata.items() if meta.get("coming")}
-    urls = {app.builder.get_target_uri(doc).removesuffix(".html").rsplit("/", 1)[-1] for doc in coming}
-    link = re.compile(r'<a class="reference internal" href="([^"#]*/)?([\w-]+)\.html">')
-
-    def mark(match):
-        return match[0].replace("internal", "internal coming", 1) if match[2] in urls else match[0]
-
     for page in out.rglob("*.html"):
         if "_static" in page.parts:
             continue
         before = page.read_text(encoding="utf-8")
         after = UNWANTED.sub("", before)
-        head, start, rest = after.partition('<nav class="bd-links')
-        nav, end, body = rest.partition("</nav>")
-        after = head + start + link.sub(mark, nav) + end + body
         if after != before:
             page.write_text(after, encoding="utf-8")
     for name in ("fontawesome.js", "fontawesome.js.map", "bootstrap.js.map", "pydata-sphinx-theme.js.map"):

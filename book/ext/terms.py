@@ -127,7 +127,7 @@ def mark_mentions(app, doctree, docname):
             if docname != GLOSSARY:
                 _page, anchor = target(made, docname)
                 done.add((GLOSSARY, known.same.get(anchor, anchor)))
-    if docname not in BARE and not app.env.metadata[docname].get("coming"):
+    if docname not in BARE:
         for node in list(doctree.findall(lambda node: isinstance(node, nodes.Text | nodes.math))):
             if isinstance(node, nodes.math):
                 place = known.symbols.get(node.astext())
