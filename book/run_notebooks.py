@@ -2,8 +2,8 @@
 
     python book/run_notebooks.py notebooks/vae.ipynb ...
 
-No timings are stored, pictures are reduced to 256 colours where that makes them smaller, a cell without an id gets
-one from its place, and a notebook that fails is left as it was.
+No timings are stored, pictures are reduced to 256 colours where that makes them smaller (80 where a notebook would else
+be too large), a cell without an id gets one from its place, and a notebook that fails is left as it was.
 """
 
 import base64
@@ -19,13 +19,16 @@ from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
 
-def smaller(png: str) -> str:
-    """The same picture as a PNG of at most 256 colours, or the PNG that came if that one is smaller."""
+LARGEST = 1_000_000  # bytes of a notebook; with many pictures they get by with fewer colours
+
+
+def smaller(png: str, colours: int) -> str:
+    """The same picture as a PNG of at most so many colours, or the PNG that came if that one is smaller."""
     before = base64.b64decode(png)
     after = io.BytesIO()
     picture = Image.open(io.BytesIO(before)).convert("RGBA")
     flat = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
-    flat.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(after, "PNG", optimize=True)
+    flat.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(after, "PNG", optimize=True)
     return base64.b64encode(min(before, after.getvalue(), key=len)).decode()
 
 
@@ -40,9 +43,12 @@ def tidy(book) -> None:
     for place, cell in enumerate(book.cells):
         cell.setdefault("id", f"cell-{place:02d}")
         cell.metadata.pop("execution", None)
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                output.data["image/png"] = smaller(output.data["image/png"])
+    shown = [output.data for cell in book.cells for output in cell.get("outputs", []) if "data" in output]
+    for colours in (256, 80):
+        if colours == 256 or len(nbformat.writes(book).encode()) > LARGEST:
+            for data in shown:
+                if "image/png" in data:
+                    data["image/png"] = smaller(data["image/png"], colours)
 
 
 def main(paths: list[str]) -> int:
