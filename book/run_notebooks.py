@@ -18,7 +18,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from PIL import Image
 
-
 LARGEST = 1_000_000  # bytes of a notebook; with many pictures they get by with fewer colours
 
 
