@@ -48,7 +48,7 @@ def card(name: str, runs: Path = Path("runs")) -> str:
     parts = [
         f"# {name}",
         f"*{recipe.about}*",
-        table(details(recipe, model, path, facts)),
+        table(list(details(recipe, model, path, facts).items())),
         "## Use",
         f"```bash\ngenimg sample {name} --n 64 --out faces.png\n```",
         f"**Meant for** {MEANT.get(kind, 'the one who trained it')}.",
@@ -67,9 +67,8 @@ def card(name: str, runs: Path = Path("runs")) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def table(rows: dict[str, str], head: tuple[str, str] = ("", "")) -> str:
-    lines = [f"| {head[0]} | {head[1]} |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
-    return "\n".join(lines)
+def table(rows: list[tuple[str, ...]], head: tuple[str, ...] = ("", "")) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
 def details(recipe, model, path: Path, facts: dict) -> dict[str, str]:
@@ -109,12 +108,12 @@ def scored(name: str, facts: dict) -> list[str]:
     """The scores beside the weights."""
     if "scores" not in facts:
         return [f"Not measured yet: `genimg score {name}`."]
-    rows = {key: f"{value:g} | {GOOD[key.split()[0]]}" for key, value in facts["scores"].items()}
-    lines = table(rows, ("score", "value | good is")).replace("|---|---|", "|---|---|---|")
+    rows = [(key, f"{value:g}", GOOD[key.split()[0]]) for key, value in facts["scores"].items()]
     return [
-        lines,
-        "Of 2,000 samples of seed 0 against as many held-out pictures, in two feature spaces: random convolutions "
-        "and principal components of the pixels. Copying and attributes are not in these numbers.",
+        table(rows, ("score", "value", "good is")),
+        f"Of {facts['samples']:,} samples of seed 0 against as many held-out pictures, in two feature "
+        "spaces: random convolutions and principal components of the pixels. Copying and attributes are not in these "
+        "numbers.",
     ]
 
 

@@ -228,8 +228,9 @@ def guided(predict: Callable, y: Tensor, w: float) -> Predict:
         return lambda x_t, t: predict(x_t, t, y)
 
     def both(x_t: Tensor, t: Tensor) -> Tensor:
-        wish, free = predict(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([y, torch.full_like(y, -1)])).chunk(2)
-        return free + w * (wish - free)
+        n = x_t.shape[0]  # an export leaves it open, where chunk(2) would fix it
+        x0 = predict(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([y, torch.full_like(y, -1)]))
+        return x0[n:] + w * (x0[:n] - x0[n:])
 
     return both
 
@@ -293,7 +294,7 @@ class Diffusion(GenerativeModel):
         """The pictures that given noise (B, C, H, W) becomes, in chunks so that thousands fit in memory."""
         wishes = [None] * len(noise) if y is None else y.split(250)
         parts = [
-            integrate(self.path, self.guess(wish, w), part, self.steps, self.step)
+            integrate(self.path, self.guess(wish, w), part, self.steps, self.step, self.shift)
             for part, wish in zip(noise.split(250), wishes, strict=False)
         ]
         return torch.cat(parts).clamp(-1, 1)

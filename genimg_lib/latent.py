@@ -16,7 +16,7 @@ from genimg_lib.vae import reparameterize
 class SecondStage(GenerativeModel):
     """A generator of codes behind a trained first stage, which stays frozen and turns them into pictures.
 
-    first: a model with encode(x) -> (mu, logvar), decode(z), the length of a code `z`, and `shape` (`vae.ConvVAE`).
+    first: a model with encode(x) -> (mu, logvar), decode(z), the length of a code `z`, and `shape` (`vae.VAE`).
     Codes are standardised, w = (z − mean) / std for each coordinate, so that data and noise are of one size.
     """
 

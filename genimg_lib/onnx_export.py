@@ -10,17 +10,16 @@ import copy
 import importlib
 import logging
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from genimg_lib.diffusion import Diffusion, Predict
+from genimg_lib.diffusion import Diffusion, Predict, guided
 from genimg_lib.gan import GAN
 from genimg_lib.latent import CodeGAN, ConditionalCodeGAN, LatentFlow, SecondStage
 from genimg_lib.model import GenerativeModel
-from genimg_lib.vae import ConvVAE
+from genimg_lib.vae import VAE
 
 
 class Unchecked(nn.Module):
@@ -53,7 +52,7 @@ class Guess(nn.Module):
 class Decode(nn.Module):
     """Codes w (n, z) -> pictures (n, C, H, W) in [-1, 1]. The codes of a second stage are standardised."""
 
-    def __init__(self, model: SecondStage | ConvVAE):
+    def __init__(self, model: SecondStage | VAE):
         super().__init__()
         second = isinstance(model, SecondStage)
         self.decoder = copy.deepcopy(model.first.decoder if second else model.decoder)
@@ -72,7 +71,7 @@ class Whole(nn.Module):
 
     def __init__(self, model: GenerativeModel):
         super().__init__()
-        if not isinstance(model, GAN | ConvVAE | LatentFlow | CodeGAN):
+        if not isinstance(model, GAN | VAE | LatentFlow | CodeGAN):
             raise ValueError(
                 f"expected a GAN, a VAE, or a flow or GAN on codes, got {type(model).__name__}: its passes are too "
                 "many for one graph; `onnx_export.export_model` writes one pass of a diffusion that takes wishes"
@@ -97,24 +96,13 @@ class Whole(nn.Module):
         if isinstance(model, GAN):
             return model.generator(noise)
         if isinstance(model, LatentFlow):
-            predict = guided_in_graph(model.predict, y, model.guidance) if self.sizes else model.predict
+            predict = guided(model.predict, y, model.guidance) if self.sizes else model.predict
             code = walk(predict, noise, model.steps) * model.std + model.mean
             return model.first.decode(code).clamp(-1, 1)
         if isinstance(model, CodeGAN):
             code = model.code(noise, y) if self.sizes else model.code(noise)
             return model.first.decode(code).clamp(-1, 1)
         return model.decode(noise).clamp(-1, 1)
-
-
-def guided_in_graph(predict: Callable, y: Tensor, w: float) -> Predict:
-    """`diffusion.guided`, cut at the batch's own size: the exporter would fix the batch to divide it by two."""
-
-    def both(x_t: Tensor, t: Tensor) -> Tensor:
-        n = x_t.shape[0]
-        made = predict(torch.cat([x_t, x_t]), torch.cat([t, t]), torch.cat([y, torch.full_like(y, -1)]))
-        return made[n:] + w * (made[:n] - made[n:])
-
-    return both
 
 
 def walk(predict: Predict, x: Tensor, steps: int) -> Tensor:
@@ -211,7 +199,7 @@ def export_model(model: GenerativeModel, folder: Path, name: str) -> list[Path]:
 
     Inputs of the guess: x_t, t (n,), y (n, A) int32. Of the decoder: w. ValueError for any other model.
     """
-    if isinstance(model, ConvVAE):
+    if isinstance(model, VAE):
         return [export(Decode(model), {"w": torch.randn(2, model.z)}, folder / f"{name}-decode.onnx")]
     if not isinstance(model, LatentFlow | Diffusion) or model.wish is None:
         raise ValueError(f"expected a VAE, or a flow or diffusion that takes wishes, got {type(model).__name__}")

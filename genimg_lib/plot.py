@@ -1,6 +1,9 @@
 """Pictures of pictures: grids, labelled rows, loss curves, latent walks, and the library's own source."""
 
 import inspect
+from base64 import b64encode
+from html import escape
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -120,10 +123,6 @@ def walk(decode, z_from: Tensor, z_to: Tensor, steps: int = 8) -> Tensor:
 
 def moving(path, alt: str):
     """An animated picture file in a notebook, moving; alt: what it shows, for those who cannot see it."""
-    from base64 import b64encode
-    from html import escape
-    from pathlib import Path
-
     from IPython.display import HTML
 
     kind = Path(path).suffix.lstrip(".").lower()

@@ -293,4 +293,6 @@ def ship(name: str, runs: Path = Path("runs")) -> Path:
     if len(history) < steps:
         raise KeyboardInterrupt
     seconds = round(time.perf_counter() - started)
-    return save_weights(name, ema, WEIGHTS, {"steps": steps, "seconds": seconds, "scores": score(name, ema)})
+    scores = score(name, ema)
+    samples = min(2_000, len(pictures(recipe, "test").x))
+    return save_weights(name, ema, WEIGHTS, {"steps": steps, "seconds": seconds, "samples": samples, "scores": scores})

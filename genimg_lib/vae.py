@@ -58,38 +58,17 @@ def pixel_cost(x: Tensor, x_hat: Tensor, scale: float = 0.06, weight: Tensor | f
 # ------------------------------------------------------------------------------------------ the network
 
 
-class ConvVAE(GenerativeModel):
-    """A convolutional VAE: q(z | x) is a diagonal Gaussian, the prior N(0, I), the decoder guesses the picture.
+class VAE(GenerativeModel):
+    """q(z | x) is a diagonal Gaussian, the prior N(0, I), the decoder guesses the picture.
 
-    shape: (C, H, W) of a picture. z: length of a code. beta: weight of the KL (Higgins et al. 2017); 1 is the ELBO.
-    widths: channels from the finest level to the coarsest, each half as wide and high as the one before. patch: pixels
-    a side that are folded into channels at the entrance, which makes everything patch² times cheaper. H and W must
-    be multiples of patch · 2^(len(widths) − 1).
+    A kind of VAE sets `shape`, the code's length `z`, `beta`, the weight of the KL (Higgins et al. 2017; 1 is the
+    ELBO), the networks `encoder` (B, C, H, W) -> (B, 2 z) or twice a grid's channels, and `decoder` (B, z) -> pictures.
     """
 
-    def __init__(self, shape=(3, 32, 32), z: int = 64, beta: float = 0.25, widths=(48, 96, 192), patch: int = 2):
-        super().__init__()
-        c, height, width = self.shape = tuple(shape)
-        shrink = patch * 2 ** (len(widths) - 1)
-        if height % shrink or width % shrink:
-            raise ValueError(
-                f"widths={tuple(widths)} with patch={patch} shrink a picture {shrink} times, and {height}×{width} "
-                f"is no multiple of {shrink}; load the pictures at such a size, or name one width fewer"
-            )
-        self.z, self.beta, self.weight = z, beta, 1.0
-        coarse = (widths[-1], height // shrink, width // shrink)
-        n, folded = math.prod(coarse), c * patch**2
-
-        down = [nn.PixelUnshuffle(patch), nn.Conv2d(folded, widths[0], 3, padding=1)]
-        for m, k in zip(widths, widths[1:], strict=False):
-            down += [Down(m, k), ResBlock(k)]
-        self.encoder = nn.Sequential(*down, nn.SiLU(), nn.Flatten(), nn.Linear(n, 2 * z))
-
-        up = [nn.Linear(z, n), nn.Unflatten(1, coarse), ResBlock(widths[-1])]
-        for m, k in zip(widths[::-1], widths[-2::-1], strict=False):
-            up += [Up(m, k), ResBlock(k)]
-        up += [nn.SiLU(), nn.Conv2d(widths[0], folded, 3, padding=1), nn.PixelShuffle(patch)]
-        self.decoder = nn.Sequential(*up)
+    shape: tuple[int, int, int]
+    z: int
+    beta: float
+    weight: Tensor | float  # how often a pixel's error counts
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Where z is likely to be, given x: mean and log-variance of q(z | x), each (B, z)."""
@@ -122,6 +101,39 @@ class ConvVAE(GenerativeModel):
         return self.decode(torch.randn(n, self.z, device=self.device)).clamp(-1, 1)
 
 
+class ConvVAE(VAE):
+    """A VAE with one code for the whole picture.
+
+    shape: (C, H, W) of a picture. z: length of a code. widths: channels from the finest level to the coarsest, each
+    half as wide and high as the one before. patch: pixels a side that are folded into channels at the entrance, which
+    makes everything patch² times cheaper. H and W must be multiples of patch · 2^(len(widths) − 1).
+    """
+
+    def __init__(self, shape=(3, 32, 32), z: int = 64, beta: float = 0.25, widths=(48, 96, 192), patch: int = 2):
+        super().__init__()
+        c, height, width = self.shape = tuple(shape)
+        shrink = patch * 2 ** (len(widths) - 1)
+        if height % shrink or width % shrink:
+            raise ValueError(
+                f"widths={tuple(widths)} with patch={patch} shrink a picture {shrink} times, and {height}×{width} "
+                f"is no multiple of {shrink}; load the pictures at such a size, or name one width fewer"
+            )
+        self.z, self.beta, self.weight = z, beta, 1.0
+        coarse = (widths[-1], height // shrink, width // shrink)
+        n, folded = math.prod(coarse), c * patch**2
+
+        down = [nn.PixelUnshuffle(patch), nn.Conv2d(folded, widths[0], 3, padding=1)]
+        for m, k in zip(widths, widths[1:], strict=False):
+            down += [Down(m, k), ResBlock(k)]
+        self.encoder = nn.Sequential(*down, nn.SiLU(), nn.Flatten(), nn.Linear(n, 2 * z))
+
+        up = [nn.Linear(z, n), nn.Unflatten(1, coarse), ResBlock(widths[-1])]
+        for m, k in zip(widths[::-1], widths[-2::-1], strict=False):
+            up += [Up(m, k), ResBlock(k)]
+        up += [nn.SiLU(), nn.Conv2d(widths[0], folded, 3, padding=1), nn.PixelShuffle(patch)]
+        self.decoder = nn.Sequential(*up)
+
+
 class ConvAutoencoder(ConvVAE):
     """The same network without probability: no noise, no prior, only reconstruction. Its codes may lie anywhere."""
 
@@ -130,7 +142,7 @@ class ConvAutoencoder(ConvVAE):
         return {"loss": pixel_cost(x, self.decode(self.encode(x)[0])).mean()}
 
 
-class SpatialVAE(ConvVAE):
+class SpatialVAE(VAE):
     """A VAE whose code is itself a small picture: one place of `channels` numbers for every patch of the picture.
 
     What stands in the code at a place is about that place, so a mouth need not fight with the hair for the numbers of
@@ -143,7 +155,7 @@ class SpatialVAE(ConvVAE):
         self, shape=(3, 64, 64), channels: int = 8, beta: float = 1.0, width: int = 128, blocks: int = 3,
         patch: int = 8, focus: tuple[int, int, int, int] | None = None, weight: float = 10.0,
     ):  # fmt: skip
-        GenerativeModel.__init__(self)
+        super().__init__()
         c, height, width_px = self.shape = tuple(shape)
         if height % patch or width_px % patch:
             raise ValueError(f"patch={patch} does not divide {height}×{width_px} pixels; try another patch or size")

@@ -19,6 +19,7 @@ def test_a_card_holds_what_is_known(name, tmp_path):
     assert facts["sha256"] in said and f"{facts['steps']:,} steps" in said
     for key, value in facts["scores"].items():
         assert f"| {key} | {value:g} |" in said
+    assert f"Of {facts['samples']:,} samples" in said
     source = data.SOURCES[recipes.get(name).data]
     assert source.licence in said and source.source in said
     if recipes.get(name).data == "comic":
@@ -48,9 +49,9 @@ def own_run(folder, change):
 
 
 def test_the_numbers_come_from_the_json(tmp_path):
-    own_run(tmp_path, lambda facts: facts | {"steps": 4321, "scores": {"frechet random": 77.5, "coverage pca": 0.125}})
+    own_run(tmp_path, lambda facts: facts | {"steps": 4321, "samples": 321, "scores": {"frechet random": 77.5, "coverage pca": 0.125}})
     said = cards.card("manga-gan", tmp_path)
-    assert "4,321 steps" in said and "| frechet random | 77.5 |" in said and "12% of unseen" in said
+    assert "4,321 steps" in said and "Of 321 samples" in said and "| frechet random | 77.5 |" in said and "12% of unseen" in said
     assert "visibly unlike" in said
 
 

@@ -143,5 +143,5 @@ def test_shipped_weights_load_and_say_where_they_come_from(name):
         pytest.skip("trained by the reader, not shipped")
     facts = json.loads(path.with_suffix(".json").read_text())
     assert facts["sha256"] == recipes.sha256(path.read_bytes())
-    assert {"recipe", "steps", "seconds", "device", "scores"} <= set(facts)
+    assert {"recipe", "steps", "seconds", "device", "samples", "scores"} <= set(facts)
     assert path.stat().st_size < 5_000_000

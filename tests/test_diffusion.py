@@ -192,6 +192,16 @@ def test_a_shift_spends_the_steps_near_noise():
                  atol=1e-3, rtol=1e-3)  # fmt: skip
 
 
+def test_a_model_samples_at_its_own_times():
+    model = diffusion.face_flow(8, 1, width=16, steps=3, step=diffusion.euler).eval()
+    noise = torch.randn(2, 1, 8, 8)
+    with torch.no_grad():
+        ends = [diffusion.integrate(linear, model.guess(), noise, 3, diffusion.euler, shift) for shift in (1.0, 3.0)]
+        made = model.decode(noise)
+    assert_close(made, ends[1].clamp(-1, 1))
+    assert not torch.allclose(made, ends[0].clamp(-1, 1), atol=1e-3)
+
+
 # --------------------------------------------------------------------------------------------- guidance
 
 
