@@ -15,7 +15,6 @@ plot, recipes, training, words = map(
 )
 out = Console()
 MODELS = {32: "comic-latent-cond", 64: "comic-grid-flow"}  # who draws, by pixels a side
-MODEL = MODELS[32]
 
 
 def listener():
@@ -45,7 +44,7 @@ def draw(
     out_: Annotated[Path, typer.Option("--out", help="a PNG file")] = Path("drawn.png"),
     n: Annotated[int, typer.Option(min=1, max=1_000, help="how many faces")] = 8,
     seed: Annotated[int, typer.Option(help="the same seed gives the same faces")] = 0,
-    size: Annotated[int, typer.Option(help="pixels a side, 32 or 64")] = 32,
+    size: Annotated[int, typer.Option(help="pixels a side, 32 or 64")] = 64,
     scale: Annotated[int | None, typer.Option(min=1, max=16, help="enlarge every pixel")] = None,
     words_: Annotated[bool, typer.Option("--words", help="list what can be asked for, and draw nothing")] = False,
     force: Annotated[bool, typer.Option(help="replace a file that exists")] = False,

@@ -148,6 +148,7 @@ class Attributes(nn.Module):
         firsts = [sum(self.sizes[:i]) + i + 1 for i in range(len(self.sizes))]  # the row before each is its "anything"
         self.register_buffer("firsts", torch.tensor(firsts), persistent=False)
         self.table = nn.Embedding(sum(self.sizes) + len(self.sizes), dim)
+        nn.init.normal_(self.table.weight, std=0.3)  # small, so that learning soon tells them apart
 
     def forward(self, y: Tensor | None, n: int) -> Tensor:
         """y: (n, A), or None for n times anything -> (n, dim)."""
@@ -162,14 +163,14 @@ class Attributes(nn.Module):
         return self.table(self.firsts + y).sum(dim=1)
 
     @staticmethod
-    def drop(y: Tensor, joint: float = 0.1) -> Tensor:
-        """y: (B, A) with some values forgotten, −1: all of them in a share `joint` of the rows, and else each one with
-        a chance that is drawn anew for every row, often small.
+    def drop(y: Tensor, joint: float = 0.1, whole: float = 0.45) -> Tensor:
+        """y: (B, A) with some values forgotten, −1: all of them in a share `joint` of the rows, none in a share
+        `whole`, and in the others each one with a chance that is drawn anew for every row, often small.
 
         So one network learns p(x), p(x | y), and p(x | any part of y): "red hair, whatever the rest".
         """
-        chance = torch.rand(len(y), 1, device=y.device).square()
-        chance = torch.where(torch.rand_like(chance) < joint, 1.0, chance)
+        chance, fate = torch.rand(2, len(y), 1, device=y.device)
+        chance = torch.where(fate < joint, 1.0, torch.where(fate < joint + whole, 0.0, chance.square()))
         return torch.where(torch.rand(y.shape, device=y.device) < chance, -1, y)
 
 

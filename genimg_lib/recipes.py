@@ -71,7 +71,7 @@ def grid_vae(size: int | None = None) -> SpatialVAE:
     """An 8×8 grid for pictures of a size; by default comic faces, whose eyes and mouths it looks at closely."""
     focus = None if size else (22, 50, 10, 42)
     size = size or 64
-    return SpatialVAE((3, size, size), beta=4.0, patch=size // 8, focus=focus)
+    return SpatialVAE((3, size, size), beta=(size / 32) ** 2, patch=size // 8, focus=focus)  # costs add up over pixels
 
 
 RECIPES = {
@@ -113,9 +113,9 @@ RECIPES = {
         Recipe("comic-grid-vae", "comic", 64, grid_vae,                               1_500,  16, 3e-3,
                "comic faces at 64 pixels as a grid of 8×8 places: eyes and mouths survive", patience=9_000),
         Recipe("comic-grid-flow", "comic", 64,
-               lambda first, sizes=None: grid_flow(first, sizes=wishes(sizes), guidance=3.0),
-               1_000, 256, 1e-3, "the project's own: a flow on the grids of comic-grid-vae, with wishes",
-               first="comic-grid-vae", patience=8_000),
+               lambda first, sizes=None: grid_flow(first, sizes=wishes(sizes), guidance=2.0),
+               1_000, 256, 2e-3, "the project's own: a flow on the grids of comic-grid-vae, with wishes",
+               first="comic-grid-vae", patience=16_000),
         Recipe("comic-fsq",   "comic", 32, lambda: TokenAutoencoder(FSQ((8, 6, 5))),    400,  16, 3e-3,
                "comic faces as 64 tokens of an alphabet of 240, and back", patience=3_000),
         Recipe("comic-tokens", "comic", 32, TokenWriter,                                 350, 16, 3e-3,

@@ -257,12 +257,13 @@ def test_impossible_wishes_are_refused(y):
         Attributes((3, 2), 8)(torch.tensor(y), 1)
 
 
-def test_wishes_are_forgotten_jointly_and_one_by_one():
-    """With u uniform a value goes with chance u²: E u² = 1/3, and all three go with E u⁶ = 1/7."""
-    y = Attributes.drop(torch.ones(50_000, 3, dtype=torch.int64), joint=0.2)
+def test_wishes_are_forgotten_jointly_or_one_by_one_or_not():
+    """With u uniform a value goes with chance u²: E u² = 1/3; all three go with E u⁶ = 1/7, none with E (1 − u²)³."""
+    y = Attributes.drop(torch.ones(50_000, 3, dtype=torch.int64), joint=0.2, whole=0.5)
     gone = (y == -1).float()
-    assert_close(gone.mean().item(), 0.2 + 0.8 / 3, atol=0.01, rtol=0)
-    assert_close(gone.prod(1).mean().item(), 0.2 + 0.8 / 7, atol=0.01, rtol=0)
+    assert_close(gone.mean().item(), 0.2 + 0.3 / 3, atol=0.01, rtol=0)
+    assert_close(gone.prod(1).mean().item(), 0.2 + 0.3 / 7, atol=0.01, rtol=0)
+    assert_close((1 - gone).prod(1).mean().item(), 0.5 + 0.3 * 16 / 35, atol=0.01, rtol=0)
     assert set(y.unique().tolist()) == {-1, 1}
 
 

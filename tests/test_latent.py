@@ -193,7 +193,9 @@ def test_noise_of_a_code_length_becomes_a_picture_the_same_one_each_time():
 def test_a_guess_of_the_code_becomes_the_velocity_that_leads_there():
     w, eps, t = torch.randn(5, 6), torch.randn(5, 6), torch.tensor([0.02, 0.05, 0.3, 0.9, 1.0])
     x_t = diffusion.add_noise(linear, w, eps, t)
-    v = TowardsCode(Answer(w))(x_t, t)
+    towards = TowardsCode(1, 8, 1)
+    towards.net = Answer(w)
+    v = towards(x_t, t)
     assert_close(v[1:], (eps - w)[1:], atol=1e-5, rtol=1e-4)  # a right guess is the right velocity
     assert_close(v[0], 0.02 / 0.05 * (eps - w)[0], atol=1e-5, rtol=1e-4)  # and close to the data it stays bounded
 
@@ -205,6 +207,19 @@ class Answer(nn.Module):
 
     def forward(self, *_):
         return self.answer
+
+
+def test_a_wish_is_hinted_at_the_entrance():
+    towards, seen = TowardsCode(3, 8, 1), []
+    towards.net.register_forward_hook(lambda net, given, out: seen.append(given))
+    x_t, t, wish = torch.randn(2, 3), torch.full((2,), 0.5), torch.randn(2, 128)
+    towards(x_t, t, wish)  # nothing yet: the hint starts at zero
+    nn.init.normal_(towards.hint.weight)
+    towards(x_t, t, wish)
+    towards(x_t, t)
+    assert torch.equal(seen[0][0], x_t) and torch.equal(seen[2][0], x_t)
+    assert_close(seen[1][0], x_t + wish @ towards.hint.weight.T)
+    assert all(torch.equal(given[2], wish) for given in seen[:2]) and seen[2][2] is None
 
 
 def test_a_flow_on_grids_learns_and_hears():

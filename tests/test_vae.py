@@ -183,6 +183,19 @@ def test_a_spatial_code_tells_of_its_own_neighbourhood():
     assert near > 3 * far  # group norm whispers a little to everybody
 
 
+def test_the_fine_brush_sees_across_patches_and_the_broad_one_does_not():
+    paint = vae.Painter(8, 3, 4, fine=8)
+    h = torch.zeros(1, 8, 3, 3)
+    other = h.clone()
+    other[..., 1, 1] = 1
+    changed = {name: (brush(h) - brush(other)).abs().sum((0, 1)) for name, brush in paint.named_children()}
+    assert changed["broad"].shape == changed["fine"].shape == (12, 12)
+    outside = torch.ones(12, 12, dtype=torch.bool)
+    outside[4:8, 4:8] = False
+    assert changed["broad"][~outside].any() and not changed["broad"][outside].any() and changed["fine"][outside].any()
+    assert_close(paint(other), paint.broad(other) + paint.fine(other))
+
+
 def test_an_error_counts_where_the_focus_is():
     model = vae.SpatialVAE((1, 8, 8), channels=1, width=8, blocks=1, patch=4, focus=(0, 2, 4, 8), weight=10.0)
     assert model.weight.sum() == 64 + 9 * 8 and (model.weight[:2, 4:] == 10).all()
@@ -194,8 +207,9 @@ def test_an_error_counts_where_the_focus_is():
 
 
 def test_errors_teach():
-    with pytest.raises(ValueError, match="patch=8 does not divide 28×28"):
-        vae.SpatialVAE((1, 28, 28))
+    for patch in (8, 7):
+        with pytest.raises(ValueError, match=f"even patch that divides 28×28 pixels, got patch={patch}"):
+            vae.SpatialVAE((1, 28, 28), patch=patch)
     with pytest.raises(ValueError, match="25×25 is no multiple of 8; load the pictures at such a size"):
         vae.ConvVAE((1, 25, 25))
     with pytest.raises(ValueError, match=r"expected pictures \(B, 1, 8, 8\), got \(2, 1, 9, 9\); build the model"):

@@ -94,7 +94,7 @@ def test_draw_makes_the_faces_that_were_asked_for(genimg, tmp_path):
     a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
     assert a == b != c
     with Image.open(tmp_path / "a.png") as sheet:
-        assert sheet.height == 32
+        assert sheet.height == 64
 
 
 def test_draw_refuses_and_overwrites_nothing(genimg, tmp_path):
