@@ -264,16 +264,19 @@ def vgg():
 def walk(
     first: Picture, second: Annotated[Path, typer.Argument(help="where the walk ends")], out_: Out,
     frames: Annotated[int, typer.Option(min=2, max=200, help="pictures on the way, both ends included")] = 12,
-    scale: Annotated[int, typer.Option(min=1, max=16, help="enlarge every pixel")] = 4,
+    scale: Annotated[int, typer.Option(min=1, max=16, help="enlarge every pixel")] = 2,
     convert: Convert = False, force: Force = False,
 ):  # fmt: skip
-    """Walk from one comic face to another through the latent space; a .gif moves, anything else is a strip."""
+    """Walk from one comic face to another; a .gif moves, anything else is a strip. Every stop is a face: the walk goes
+    through the noise from which the flow makes them.
+    """
     _files.check_out(out_, force)
-    x = torch.cat([face(read(path, convert), 32) for path in (first, second)])
-    vae = recipes.load("comic-vae", RUNS)
+    x = torch.cat([face(read(path, convert), 64) for path in (first, second)])
+    flow = recipes.load("comic-grid-flow", RUNS)
     with torch.no_grad():
-        codes, kept = vae.encode(x)[0], edit.psnr(vae.reconstruct(x), x)
-    strip = plot.walk(vae.decode, codes[:1], codes[1:], frames)
+        codes, kept = flow.first.encode(x)[0], edit.psnr(flow.first.reconstruct(x), x)
+        noise = flow.noise(codes, steps=40)
+        strip = flow.decode(flow.code(edit.arc(noise[:1], noise[1:], frames), steps=40))
     if out_.suffix.lower() == ".gif":
         big = restore.repeat(torch.cat([strip, strip.flip(0)]).clamp(-1, 1), scale)
         pictures = [Image.fromarray(picture) for picture in plot.to_rgb(big)]

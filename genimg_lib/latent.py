@@ -110,6 +110,19 @@ class LatentFlow(SecondStage):
         return codes * self.std + self.mean
 
     @torch.no_grad()
+    def noise(self, z: Tensor, steps: int = 40) -> Tensor:
+        """The noise eps that `code` carries to the codes z, both (B, z): the same way backwards, by Heun's method.
+
+        Of real codes it is no draw from N(0, I): the flow has an answer for them, and they need not be its own.
+        """
+        x = (z - self.mean) / self.std
+        times = torch.linspace(0, 1, steps + 1, device=z.device)[:, None].expand(-1, len(z))
+        for t, s in zip(times, times[1:], strict=False):
+            v, h = self.velocity(x, t), (s - t)[:, None]
+            x = x + h * (v + self.velocity(x + h * v, s)) / 2
+        return x
+
+    @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         """n pictures of the wishes y: (n, A), −1 for anything; or of anything at all."""
         return self.decode(self.code(torch.randn(n, self.z, device=self.device), y=y))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genimg_lib import edit_cli, recipes
+from genimg_lib import data, edit_cli, plot, recipes
 
 
 @pytest.fixture
@@ -155,9 +155,20 @@ def test_style_says_what_it_cannot_do(run, photo, monkeypatch):
         assert status == 2 and why in said
 
 
-def test_a_walk_is_a_strip_or_moves(run, photo, tmp_path, small_models):
-    status, said = run("walk", photo, photo, "--frames", 3, "--scale", 1, "--out", "strip.png")
-    assert status == 0 and "not like a comic face" in said
-    assert pixels(tmp_path / "strip.png").shape == (32, 3 * 32 + 2 * 2, 3)
-    assert run("walk", photo, photo, "--frames", 3, "--out", "moves.gif")[0] == 0
+def test_a_walk_is_a_strip_or_moves(run, photo, tmp_path):
+    for name, x in zip("ab", data.load("comic", 64, split="test").x, strict=False):
+        plot.save(x[None], tmp_path / f"{name}.png")
+    status, said = run("walk", "a.png", "b.png", "--frames", 3, "--scale", 1, "--out", "strip.png")
+    assert status == 0 and "not like a comic face" not in said
+    strip = pixels(tmp_path / "strip.png")
+    assert strip.shape == (64, 3 * 64 + 2 * 2, 3)
+    for name, end in (("a", strip[:, :64]), ("b", strip[:, -64:])):  # it starts and ends where it was told to
+        assert np.abs(end.astype(float) - pixels(tmp_path / f"{name}.png")).mean() < 8
+    assert run("walk", "a.png", photo, "--frames", 3, "--out", "moves.gif")[0] == 0
     assert pixels(tmp_path / "moves.gif").shape == (128, 128, 3)
+
+
+def test_a_walk_warns_of_what_it_cannot_draw(run, photo, tmp_path):
+    status, said = run("walk", photo, photo, "--frames", 2, "--out", "strip.png")
+    assert status == 0 and (tmp_path / "strip.png").exists()
+    assert "photo.png is not like a comic face" in said

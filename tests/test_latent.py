@@ -190,6 +190,18 @@ def test_noise_of_a_code_length_becomes_a_picture_the_same_one_each_time():
     assert flow.sample(3).shape == (3, 1, 8, 8)
 
 
+def test_noise_is_where_a_code_came_from():
+    torch.manual_seed(0)
+    flow = LatentFlow(ConvVAE((1, 8, 8), z=4, widths=(8, 16)), width=16, depth=1).eval()
+    nn.init.normal_(flow.net.leave.weight, std=0.3)
+    flow.mean += 0.5
+    flow.std *= 2
+    eps = torch.randn(5, 4)
+    z = flow.code(eps, steps=80)
+    assert not torch.allclose(z, eps * 2 + 0.5, atol=0.1)
+    assert_close(flow.noise(z, steps=80), eps, atol=2e-3, rtol=2e-3)
+
+
 def test_a_guess_of_the_code_becomes_the_velocity_that_leads_there():
     w, eps, t = torch.randn(5, 6), torch.randn(5, 6), torch.tensor([0.02, 0.05, 0.3, 0.9, 1.0])
     x_t = diffusion.add_noise(linear, w, eps, t)
