@@ -4,6 +4,7 @@ Nothing on a card is typed in twice: numbers come from the JSON beside the weigh
 sources and licences from the data.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from genimg_lib import _drawn, data, recipes
@@ -48,7 +49,7 @@ def card(name: str, runs: Path = Path("runs")) -> str:
     parts = [
         f"# {name}",
         f"*{recipe.about}*",
-        table(list(details(recipe, model, path, facts).items())),
+        table(details(recipe, model, path, facts).items()),
         "## Use",
         f"```bash\ngenimg sample {name} --n 64 --out faces.png\n```",
         f"**Meant for** {MEANT.get(kind, 'the one who trained it')}.",
@@ -67,7 +68,7 @@ def card(name: str, runs: Path = Path("runs")) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def table(rows: list[tuple[str, ...]], head: tuple[str, ...] = ("", "")) -> str:
+def table(rows: Iterable[tuple[str, ...]], head: tuple[str, ...] = ("", "")) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 

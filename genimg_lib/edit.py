@@ -270,16 +270,6 @@ def denoise(model: Diffusion, noisy: Tensor, noise: float, steps: int = 8, step=
     return descend(model, model.path.alpha(torch.tensor(t)) * noisy, t, steps, step=step)
 
 
-def arc(start: Tensor, end: Tensor, n: int) -> Tensor:
-    """n points on the arc from one noise to another, both (1, D), ends included: (n, D)   (White 2016).
-
-    Noise keeps its length on the way. Half-way on a straight line it would be too short for a flow to know.
-    """
-    angle = torch.cosine_similarity(start, end).clamp(-1, 1).acos().clamp(min=1e-3)  # 0 between equals
-    s = torch.linspace(0, 1, n, dtype=start.dtype, device=start.device)[:, None]
-    return (((1 - s) * angle).sin() * start + (s * angle).sin() * end) / angle.sin()
-
-
 def sdedit(model: Diffusion, x: Tensor, strength: float, steps: int = 8, y: Tensor | None = None) -> Tensor:
     """From a sketch to a picture: noise it to t = strength, and walk down   (SDEdit; Meng et al. 2022, alg. 1).
 

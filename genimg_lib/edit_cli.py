@@ -267,16 +267,14 @@ def walk(
     scale: Annotated[int, typer.Option(min=1, max=16, help="enlarge every pixel")] = 2,
     convert: Convert = False, force: Force = False,
 ):  # fmt: skip
-    """Walk from one comic face to another; a .gif moves, anything else is a strip. Every stop is a face: the walk goes
-    through the noise from which the flow makes them.
-    """
+    """Walk from one comic face to another, through the noise that makes faces; a .gif moves, else it is a strip."""
     _files.check_out(out_, force)
     x = torch.cat([face(read(path, convert), 64) for path in (first, second)])
     flow = recipes.load("comic-grid-flow", RUNS)
     with torch.no_grad():
         codes, kept = flow.first.encode(x)[0], edit.psnr(flow.first.reconstruct(x), x)
         noise = flow.noise(codes, steps=40)
-        strip = flow.decode(flow.code(edit.arc(noise[:1], noise[1:], frames), steps=40))
+    strip = plot.walk(lambda eps: flow.decode(flow.code(eps, steps=40)), noise[:1], noise[1:], frames)
     if out_.suffix.lower() == ".gif":
         big = restore.repeat(torch.cat([strip, strip.flip(0)]).clamp(-1, 1), scale)
         pictures = [Image.fromarray(picture) for picture in plot.to_rgb(big)]

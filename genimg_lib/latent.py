@@ -113,7 +113,8 @@ class LatentFlow(SecondStage):
     def noise(self, z: Tensor, steps: int = 40) -> Tensor:
         """The noise eps that `code` carries to the codes z, both (B, z): the same way backwards, by Heun's method.
 
-        Of real codes it is no draw from N(0, I): the flow has an answer for them, and they need not be its own.
+        The noise of real codes is much longer than a draw from N(0, I): what the flow itself makes lacks their finest
+        grain. There and back meets the codes again all the same, up to the error of the steps.
         """
         x = (z - self.mean) / self.std
         times = torch.linspace(0, 1, steps + 1, device=z.device)[:, None].expand(-1, len(z))

@@ -293,6 +293,6 @@ def ship(name: str, runs: Path = Path("runs")) -> Path:
     if len(history) < steps:
         raise KeyboardInterrupt
     seconds = round(time.perf_counter() - started)
-    scores = score(name, ema)
     samples = min(2_000, len(pictures(recipe, "test").x))
-    return save_weights(name, ema, WEIGHTS, {"steps": steps, "seconds": seconds, "samples": samples, "scores": scores})
+    facts = {"steps": steps, "seconds": seconds, "samples": samples, "scores": score(name, ema, samples)}
+    return save_weights(name, ema, WEIGHTS, facts)

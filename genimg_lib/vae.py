@@ -147,7 +147,7 @@ class Painter(nn.Module):
 
     The broad one fills each patch from its own features, which leaves a grain. The fine one works at half the picture's
     resolution and sees its neighbours, but alone finds the colours late. Comic faces of 32 pixels after 600 steps, one
-    run each: the broad one alone 23.0 dB, and 72% of hair colours read as they were; both 24.2 dB and 88%.
+    run each: one broad brush, 3×3 wide, 23.0 dB and 72% of hair colours read as they were; both 24.2 dB and 88%.
     """
 
     def __init__(self, width: int, channels: int, patch: int, fine: int):

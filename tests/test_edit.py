@@ -303,13 +303,3 @@ def test_vgg_without_torchvision_says_what_to_do(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torchvision.models", None)
     with pytest.raises(ImportError, match="RandomFeatures"):
         style.vgg_features()
-
-
-def test_an_arc_keeps_the_length_of_noise():
-    a, b = torch.nn.functional.normalize(torch.randn(2, 1, 400), dim=-1).unbind()
-    way = edit.arc(a, b, 5)
-    assert_close(way[:1], a)
-    assert_close(way[-1:], b)
-    assert_close(way.norm(dim=1), torch.ones(5), rtol=1e-4, atol=0)
-    assert torch.lerp(a, b, 0.5).norm() < 0.8
-    assert_close(edit.arc(a, a, 3), a.expand(3, -1))

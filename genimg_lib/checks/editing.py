@@ -58,15 +58,13 @@ class RepaintMerge:
             "signal and noise are swapped": math.sqrt(1 - ab) * x0 + math.sqrt(ab) * eps,
         })  # fmt: skip
 
-    @prop("unknown pixels stay as they were sampled", cause="mask 1 means known: where it is 0, x_unknown passes "
-          "through")
+    @prop("unknown pixels stay as they were sampled", cause="where the mask is 0, x_unknown passes through")
     def unknown(self, got, given):
         known, unknown, was = self.split(got, given, "noisy")
         kept = holds(not torch.allclose(known[0], was), "the known pixels were left as in x_unknown")
         return both(close(*unknown), kept)
 
-    @prop("at ab = 1 the known pixels are x0's own", cause="no noise is left at ab = 1: both coefficients depend on "
-          "ab")
+    @prop("at ab = 1 the known pixels are x0's own", cause="both coefficients depend on ab: no noise is left")
     def clean(self, got, given):
         known, unknown, _ = self.split(got, given, "clean")
         return both(close(*known), close(*unknown))
